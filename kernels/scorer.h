@@ -1,0 +1,91 @@
+// START HERE. Scorer::Create, Resolve a request once, Score pairs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/image.h"
+#include "kernels/metric.h"
+
+namespace likeness {
+
+enum class Backend { kAuto, kCpu, kCuda };
+
+struct ScorerOptions {
+  Backend backend = Backend::kAuto;
+  // Threads of the CPU backend; 0: one per core this process may use. A score does not depend on it.
+  int threads = 0;
+  // A job whose workspace would exceed this is refused before it allocates anything.
+  std::int64_t slot_bytes = std::int64_t{2} << 30;
+  // Where the learned metrics' *.safetensors lie. Empty: $LIKENESS_WEIGHTS, then build/weights, then
+  // /usr/share/likeness/weights.
+  std::string weights_dir;
+  // "" (best this processor has), "sse4", "avx2", "avx3", or "oracle": double precision, slow, for tests.
+  std::string instruction_set;
+};
+
+// A request after Resolve: known metric, known convention, every parameter present, in bounds.
+struct ResolvedMetric {
+  const MetricInfo* info = nullptr;
+  int index = -1;          // into the registry
+  std::string convention;  // never empty
+  Parameters parameters;   // all of info->parameters
+  bool want_map = false;
+  bool want_gradient = false;
+};
+
+// What a job costs, read off the metric's own program without running it. Bytes and operations count one pair.
+struct Plan {
+  std::int64_t workspace_bytes = 0;  // the largest metric's, since metrics of a pair run one after another
+  std::int64_t output_bytes = 0;     // maps and gradients, float32
+  std::int64_t bytes_moved = 0;      // read and written by every step, caches ignored
+  std::int64_t operations = 0;       // floating point, a transcendental counts one
+};
+
+// One pair to score. Views must stay valid until Score returns.
+struct PairJob {
+  ImageView reference;
+  ImageView distorted;
+  absl::Span<const ResolvedMetric> metrics;
+  // Where alpha meets a background: both images are composited over this gray, on the [0, 1] scale.
+  double alpha_background = 1.0;
+  // Filled by Score: one for each of `metrics`, in order.
+  std::vector<MetricResult> results;
+};
+
+// Thread safe. Scores are bit-identical whatever else is in the batch and however many threads there are.
+class Scorer {
+ public:
+  // FAILED_PRECONDITION when the backend or instruction set asked for is not to be had here.
+  static absl::StatusOr<std::unique_ptr<Scorer>> Create(const ScorerOptions& options);
+  ~Scorer();
+
+  // Every metric of this build in the order of metrics.def, the unavailable ones included.
+  absl::Span<const MetricInfo> metrics() const;
+
+  // "cpu" or "cuda", and what it runs on: "avx2", or the device's name.
+  const std::string& backend() const;
+  const std::string& instruction_set() const;
+
+  // NOT_FOUND: no such metric. INVALID_ARGUMENT: no such convention or parameter, or a value out of bounds, or a map
+  // or gradient asked of a metric that has none. FAILED_PRECONDITION: unavailable here. Messages name the remedy.
+  absl::StatusOr<ResolvedMetric> Resolve(const MetricRequest& request) const;
+
+  // INVALID_ARGUMENT: sizes differ, or too small for the metric. RESOURCE_EXHAUSTED: the workspace exceeds a slot.
+  absl::StatusOr<Plan> MakePlan(const ResolvedMetric& metric, const ImageView& reference,
+                                const ImageView& distorted) const;
+
+  // Scores every job; blocks until all are done. A job's own failures are in its results.
+  void Score(absl::Span<PairJob* const> jobs) const;
+
+ private:
+  struct Impl;
+  explicit Scorer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace likeness
