@@ -1,0 +1,1 @@
+from archive_only_backend import build_wheel, get_requires_for_build_wheel, prepare_metadata_for_build_wheel  # noqa: F401
