@@ -40,6 +40,7 @@ demo: install ## scores one photograph's distortions with every metric over gRPC
 	tools/demo/run $(BUILD)
 
 test: build check-weights cuda ## builds and runs every test; fails without the LPIPS weights unless WEIGHTS=none
+	$(PYTHON) tools/weights/convert_test.py
 	LIKENESS_TEST_WEIGHTS=$(WEIGHTS) ctest --preset $(PRESET)
 	@echo "make test: done; weights: $(WEIGHTS); CUDA: $(if $(NVCC),compiled with $(NVCC),not compiled (no nvcc))"
 
