@@ -1,0 +1,125 @@
+// What the driver (walk.cc) and the code compiled for each instruction set (tiles.cc) say to one another.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/types/span.h"
+#include "kernels/image.h"
+#include "kernels/walks/walk.h"
+
+namespace likeness::walks {
+
+inline constexpr int kTapCount = 11;
+inline constexpr int kTapSpan = kTapCount - 1;
+// An SSIM tile keeps twelve rows of four blurred quantities; 128 samples wide they take 24 KiB and stay in the first
+// level cache.
+inline constexpr int kBlockSamples = 128;
+// Room for ten pixels of three samples on either side of a block, in whole vectors of 16.
+inline constexpr int kHalo = 32;
+// Tiles are about this high: a tile repeats ten rows of its upper neighbour's horizontal pass.
+inline constexpr int kBandRows = 256;
+
+// How the samples of a pair lie. HWC is one plane whose rows interleave the channels, so that a pixel's horizontal
+// neighbour is `tap_distance` samples away; CHW is a plane a channel.
+struct Geometry {
+  int planes = 1;
+  int rows = 0;
+  int row_samples = 0;
+  int tap_distance = 1;
+  int band_rows = 0;  // even
+  int band_count = 0;
+  int block_count = 0;
+
+  int tile_count() const { return planes * band_count * block_count; }
+  std::int64_t sample_count() const { return std::int64_t{planes} * rows * row_samples; }
+  int map_rows() const { return rows - kTapSpan; }
+  int map_row_samples() const { return row_samples - kTapSpan * tap_distance; }
+  std::int64_t map_sample_count() const { return std::int64_t{planes} * map_rows() * map_row_samples(); }
+};
+
+// The samples whose error and map belong to one tile; both ends as in [begin, end).
+struct Tile {
+  int plane;
+  int y_begin, y_end;
+  int x_begin, x_end;
+};
+
+// One request, made ready for the tiles.
+struct PreparedWalk {
+  bool is_ssim = false;
+  // Both images are uint8 on one scale and the score is a sum, or a maximum, of integers.
+  bool integer_score = false;
+
+  // Pointwise. The loss is one of the elementary terms below; constants are in float as the loops use them.
+  PointwiseLoss term = PointwiseLoss::kMeanAbsolute;
+  float parameter = 0.0f;
+  float map_scale = 1.0f;
+  float gradient_scale = 1.0f;  // of the term's derivative, as far as it is known before the sum is
+
+  // SSIM.
+  float taps[6] = {};  // from the outermost to the middle one
+  float c1 = 0.0f;
+  float c2 = 0.0f;
+  float ssim_scale = 1.0f;
+  float ssim_offset = 0.0f;
+
+  float* map = nullptr;  // nullptr: not wanted
+  float* gradient = nullptr;
+};
+
+struct TileJob {
+  const ImageView* reference = nullptr;
+  const ImageView* distorted = nullptr;
+  Geometry geometry;
+  absl::Span<const PreparedWalk> walks;
+  // False: every walk is content with the integers.
+  bool needs_values = true;
+  int ssim_count = 0;
+  bool has_ssim_gradient = false;
+};
+
+Tile TileAt(const Geometry& geometry, int index);
+
+// The working memory of one SSIM walk on one tile. Rows start kHalo samples left of the block where a gradient is wanted.
+struct alignas(64) SsimScratch {
+  static constexpr int kRingRows = 12;
+  static constexpr int kWidth = kHalo + kBlockSamples;
+  // Twelve rows of the four horizontally filtered quantities.
+  float ring[kRingRows * 4 * kWidth];
+  // One row of three of the quantities before filtering; the second copy lies 8 samples further right.
+  float row[2][3][kHalo + kBlockSamples + kHalo + 16];
+  // For the two map rows at hand: S, and its three partial derivatives.
+  float similarity[2][kWidth];
+  float partial[2][3][kWidth + 16];
+  // Twelve rows of horizontally filtered partials.
+  float adjoint_ring[kRingRows * 3 * kBlockSamples];
+  double sums[16];
+};
+
+// A thread's own; grows to what its largest job needed and stays.
+struct alignas(64) TileScratch {
+  static constexpr int kHistoryRows = 12;  // the gradient of a row is ready ten rows after the row came
+  static constexpr int kRowSamples = kHalo + kBlockSamples + kHalo;
+  float reference[kHistoryRows][kRowSamples];
+  float distorted[kHistoryRows][kRowSamples];
+  absl::Span<SsimScratch> ssim;
+};
+TileScratch& ThreadScratch(int ssim_count);
+
+// Both fill partials[walk]: the sum of the walk's terms over the
+// tile or band, in units of one sample step where the score is an integer; for kMaximum their maximum.
+using RunTileFunction = void (*)(const TileJob& job, int tile_index, double* partials);
+// For jobs that need no values: whole rows [y_begin, y_end) of a plane, which reads memory in its own order.
+using RunIntegerBandFunction = void (*)(const TileJob& job, int plane, int y_begin, int y_end, double* partials);
+
+}  // namespace likeness::walks
+
+namespace likeness {
+
+struct WalkTable {
+  const char* instruction_set;
+  walks::RunTileFunction run_tile;
+  walks::RunIntegerBandFunction run_integer_band;
+};
+
+}  // namespace likeness

@@ -1,0 +1,328 @@
+#include "kernels/walks/walk.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/base/parallel.h"
+#include "kernels/walks/tile.h"
+
+namespace likeness {
+namespace walks {
+
+Tile TileAt(const Geometry& geometry, int index) {
+  const int block = index % geometry.block_count;
+  const int band = index / geometry.block_count % geometry.band_count;
+  Tile tile;
+  tile.plane = index / geometry.block_count / geometry.band_count;
+  tile.y_begin = band * geometry.band_rows;
+  tile.y_end = std::min(tile.y_begin + geometry.band_rows, geometry.rows);
+  tile.x_begin = block * kBlockSamples;
+  tile.x_end = std::min(tile.x_begin + kBlockSamples, geometry.row_samples);
+  return tile;
+}
+
+TileScratch& ThreadScratch(int ssim_count) {
+  struct Owner {
+    TileScratch tile;
+    std::unique_ptr<SsimScratch[]> ssim;
+    int ssim_count = 0;
+  };
+  static thread_local Owner owner;
+  if (owner.ssim_count < ssim_count) {
+    owner.ssim.reset(new SsimScratch[static_cast<std::size_t>(ssim_count)]);
+    owner.ssim_count = ssim_count;
+  }
+  owner.tile.ssim = absl::MakeSpan(owner.ssim.get(), static_cast<std::size_t>(owner.ssim_count));
+  return owner.tile;
+}
+
+namespace {
+
+// 10 / ln 10.
+constexpr double kDecibelsPerNeper = 4.342944819032518;
+
+Geometry GeometryOf(const ImageView& image) {
+  Geometry geometry;
+  const bool planar = image.layout == Layout::kChw && image.channels > 1;
+  geometry.planes = planar ? image.channels : 1;
+  geometry.tap_distance = planar ? 1 : image.channels;
+  geometry.rows = image.height;
+  geometry.row_samples = image.width * geometry.tap_distance;
+  geometry.block_count = (geometry.row_samples + kBlockSamples - 1) / kBlockSamples;
+  // Bands of equal height, so that no last one consists mostly of rows that it repeats.
+  const int bands = std::max(1, (image.height + kBandRows / 2) / kBandRows);
+  geometry.band_rows = ((image.height + bands - 1) / bands + 1) / 2 * 2;
+  geometry.band_count = (image.height + geometry.band_rows - 1) / geometry.band_rows;
+  return geometry;
+}
+
+// Both images hold bytes on one scale, in one order: sums of differences are sums of integers.
+bool SameBytes(const ImageView& reference, const ImageView& distorted) {
+  return reference.type == PixelType::kUint8 && distorted.type == PixelType::kUint8 &&
+         reference.value_of_one == distorted.value_of_one &&
+         (reference.layout == distorted.layout || reference.channels == 1);
+}
+
+// The loss whose term and sum stand for `loss` until the sum is known.
+PointwiseLoss TermOf(const PointwiseWalk& walk) {
+  switch (walk.loss) {
+    case PointwiseLoss::kRootMeanSquare:
+    case PointwiseLoss::kSumSquare:
+    case PointwiseLoss::kPsnr:
+      return PointwiseLoss::kMeanSquare;
+    case PointwiseLoss::kSmoothL1:
+      return walk.parameter == 0.0 ? PointwiseLoss::kMeanAbsolute : PointwiseLoss::kHuber;
+    default:
+      return walk.loss;
+  }
+}
+
+// What a sum of terms is multiplied by to become the sum that the loss speaks of.
+double TermScale(const PointwiseWalk& walk) {
+  return walk.loss == PointwiseLoss::kSmoothL1 && walk.parameter > 0.0 ? 1.0 / walk.parameter : 1.0;
+}
+
+void Prepare(const PointwiseWalk& walk, const Geometry& geometry, PreparedWalk* prepared) {
+  prepared->term = TermOf(walk);
+  prepared->parameter = static_cast<float>(walk.parameter);
+  const double scale = TermScale(walk);
+  prepared->map_scale = static_cast<float>(scale);
+  switch (walk.loss) {
+    case PointwiseLoss::kRootMeanSquare:
+    case PointwiseLoss::kSumSquare:
+    case PointwiseLoss::kPsnr:
+    case PointwiseLoss::kMaximum:
+      prepared->gradient_scale = 1.0f;
+      break;
+    default:
+      prepared->gradient_scale = static_cast<float>(scale / static_cast<double>(geometry.sample_count()));
+  }
+}
+
+void Prepare(const SsimWalk& walk, const Geometry& geometry, PreparedWalk* prepared) {
+  prepared->is_ssim = true;
+  double taps[6];
+  double sum = 0.0;
+  for (int i = 0; i < 6; ++i) {
+    const double distance = 5 - i;
+    taps[i] = std::exp(-distance * distance / (2.0 * walk.sigma * walk.sigma));
+    sum += i < 5 ? 2.0 * taps[i] : taps[i];
+  }
+  for (int i = 0; i < 6; ++i) prepared->taps[i] = static_cast<float>(taps[i] / sum);
+  prepared->c1 = static_cast<float>(walk.k1 * walk.k1);
+  prepared->c2 = static_cast<float>(walk.k2 * walk.k2);
+  prepared->ssim_scale = static_cast<float>(walk.scale);
+  prepared->ssim_offset = static_cast<float>(walk.offset);
+  prepared->gradient_scale = static_cast<float>(walk.scale / static_cast<double>(geometry.map_sample_count()));
+}
+
+// A tensor of this shape in the layout of the image; its old storage if that fits.
+float* Shape(const ImageView& image, int width, int height, int offset, Tensor* tensor) {
+  const bool fits = !tensor->empty() && tensor->width == width && tensor->height == height &&
+                    tensor->channels == image.channels;
+  tensor->width = width;
+  tensor->height = height;
+  tensor->channels = image.channels;
+  tensor->layout = image.layout;
+  tensor->offset_x = offset;
+  tensor->offset_y = offset;
+  if (!fits) tensor->data.reset(new float[static_cast<std::size_t>(tensor->sample_count())]);
+  return tensor->data.get();
+}
+
+void ShapeOutputs(const ImageView& image, WalkRequest* request, PreparedWalk* prepared) {
+  const int span = prepared->is_ssim ? kTapSpan : 0;
+  if (request->want_map) {
+    prepared->map = Shape(image, image.width - span, image.height - span, span / 2, &request->map);
+  } else {
+    request->map = Tensor();
+  }
+  if (request->want_gradient) {
+    prepared->gradient = Shape(image, image.width, image.height, 0, &request->gradient);
+  } else {
+    request->gradient = Tensor();
+  }
+}
+
+// Calls body(begin, end) on parts of the whole gradient.
+template <typename Body>
+void ForSamples(const Geometry& geometry, const Body& body) {
+  const std::int64_t row_samples = geometry.row_samples;
+  ParallelFor(geometry.planes * geometry.rows, row_samples,
+              [&](int begin, int end) { body(begin * row_samples, end * row_samples); });
+}
+
+void ScaleGradient(const Geometry& geometry, double scale, float* gradient) {
+  const float factor = static_cast<float>(scale);
+  ForSamples(geometry, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) gradient[i] *= factor;
+  });
+}
+
+// `gradient` holds e; samples whose |e| reaches `threshold` share a gradient of 1.
+void FinishMaximumGradient(const Geometry& geometry, float threshold, float* gradient) {
+  std::vector<std::int64_t> ties(static_cast<std::size_t>(geometry.planes * geometry.rows), 0);
+  const std::int64_t row_samples = geometry.row_samples;
+  ForSamples(geometry, [&](std::int64_t begin, std::int64_t end) {
+    std::int64_t count = 0;
+    for (std::int64_t i = begin; i < end; ++i) count += std::abs(gradient[i]) >= threshold ? 1 : 0;
+    ties[static_cast<std::size_t>(begin / row_samples)] = count;
+  });
+  std::int64_t count = 0;
+  for (const std::int64_t part : ties) count += part;
+  const float share = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(count, 1)));
+  ForSamples(geometry, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const float e = gradient[i];
+      gradient[i] = e == 0.0f || std::abs(e) < threshold ? 0.0f : std::copysign(share, e);
+    }
+  });
+}
+
+void Finish(const PointwiseWalk& walk, const Geometry& geometry, const PreparedWalk& prepared, double sum,
+            double value_of_one, WalkRequest* request) {
+  if (prepared.integer_score) {
+    sum /= prepared.term == PointwiseLoss::kMeanSquare ? value_of_one * value_of_one : value_of_one;
+  }
+  const double count = static_cast<double>(geometry.sample_count());
+  const double mean = sum * TermScale(walk) / count;
+  float* gradient = prepared.gradient;
+  switch (walk.loss) {
+    case PointwiseLoss::kRootMeanSquare:
+      request->score = std::sqrt(mean);
+      if (gradient != nullptr) {
+        ScaleGradient(geometry, mean > 0.0 ? 0.5 / (count * request->score) : 0.0, gradient);
+      }
+      break;
+    case PointwiseLoss::kSumSquare:
+      request->score = sum;
+      break;
+    case PointwiseLoss::kPsnr: {
+      const double floored = mean + walk.parameter;
+      const double uncapped =
+          floored > 0.0 ? -10.0 * std::log10(floored) : std::numeric_limits<double>::infinity();
+      request->score = std::min(uncapped, walk.cap);
+      if (gradient != nullptr) {
+        const bool flat = floored == 0.0 || uncapped > walk.cap;
+        ScaleGradient(geometry, flat ? 0.0 : -kDecibelsPerNeper / (count * floored), gradient);
+      }
+      break;
+    }
+    case PointwiseLoss::kMaximum:
+      request->score = sum;
+      if (gradient != nullptr) {
+        // Equal differences of bytes may differ in the last bit as floats.
+        const double slack = prepared.integer_score ? 0.5 / value_of_one : 0.0;
+        FinishMaximumGradient(geometry, static_cast<float>(sum - slack), gradient);
+      }
+      break;
+    default:
+      request->score = mean;
+  }
+}
+
+}  // namespace
+}  // namespace walks
+
+absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, const ImageView& distorted) {
+  if (reference.width != distorted.width || reference.height != distorted.height) {
+    return absl::InvalidArgumentError(absl::StrCat("reference is ", reference.width, "x", reference.height,
+                                                   ", distorted is ", distorted.width, "x", distorted.height,
+                                                   "; sizes must match"));
+  }
+  if (reference.channels != distorted.channels || (distorted.channels != 1 && distorted.channels != 3)) {
+    return absl::InvalidArgumentError(absl::StrCat("a fused walk takes two images of 1 channel or two of 3, not ",
+                                                   reference.channels, " and ", distorted.channels));
+  }
+  if (const auto* ssim = std::get_if<SsimWalk>(&request.walk)) {
+    if (distorted.width < walks::kTapCount || distorted.height < walks::kTapCount) {
+      return absl::InvalidArgumentError(absl::StrCat("ssim needs at least 11x11 pixels, the images are ",
+                                                     distorted.width, "x", distorted.height));
+    }
+    // Below these, rounding of the variances could reach the constants and the quotient would mean nothing.
+    if (!(ssim->k1 >= 1e-3) || !(ssim->k2 >= 3e-3) || !(ssim->sigma >= 0.1)) {
+      return absl::InvalidArgumentError(absl::StrCat("a fused ssim needs k1 >= 0.001, k2 >= 0.003 and sigma >= 0.1, not ",
+                                                     ssim->k1, ", ", ssim->k2, " and ", ssim->sigma));
+    }
+  } else {
+    const auto& pointwise = std::get<PointwiseWalk>(request.walk);
+    if (!(pointwise.parameter >= 0.0) || std::isinf(pointwise.parameter)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the parameter of a pointwise loss must be finite and not negative, not ", pointwise.parameter));
+    }
+  }
+  return absl::OkStatus();
+}
+
+void RunWalks(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
+              absl::Span<WalkRequest* const> requests) {
+  using walks::PreparedWalk;
+  if (requests.empty()) return;
+  walks::TileJob job;
+  job.reference = &reference;
+  job.distorted = &distorted;
+  job.geometry = walks::GeometryOf(distorted);
+  job.needs_values = false;
+  const walks::Geometry& geometry = job.geometry;
+
+  const bool same_bytes = walks::SameBytes(reference, distorted);
+  std::vector<PreparedWalk> prepared(requests.size());
+  for (std::size_t k = 0; k < requests.size(); ++k) {
+    PreparedWalk& walk = prepared[k];
+    std::visit([&](const auto& spec) { walks::Prepare(spec, geometry, &walk); }, requests[k]->walk);
+    const bool has_integer_term =
+        walk.term == PointwiseLoss::kMeanAbsolute || walk.term == PointwiseLoss::kMeanSquare ||
+        walk.term == PointwiseLoss::kMeanSigned || walk.term == PointwiseLoss::kMaximum;
+    walk.integer_score = same_bytes && !walk.is_ssim && has_integer_term;
+    walks::ShapeOutputs(distorted, requests[k], &walk);
+    job.needs_values |= !walk.integer_score || walk.map != nullptr || walk.gradient != nullptr;
+    job.ssim_count += walk.is_ssim ? 1 : 0;
+    job.has_ssim_gradient |= walk.is_ssim && walk.gradient != nullptr;
+  }
+  job.walks = prepared;
+
+  // One row of partials a tile. Tiles are joined in their order, whoever computed them.
+  const int tile_count = job.needs_values ? geometry.tile_count() : geometry.planes * geometry.band_count;
+  std::vector<double> partials(static_cast<std::size_t>(tile_count) * requests.size());
+  const std::int64_t tile_samples = std::int64_t{geometry.band_rows} *
+                                    (job.needs_values ? walks::kBlockSamples : geometry.row_samples);
+  // SSIM is several times the work that ParallelFor takes a sample for.
+  const std::int64_t work = job.ssim_count > 0 ? 4 * tile_samples : tile_samples;
+  ParallelFor(tile_count, work, [&](int begin, int end) {
+    for (int tile = begin; tile < end; ++tile) {
+      double* to = &partials[static_cast<std::size_t>(tile) * requests.size()];
+      if (job.needs_values) {
+        table.run_tile(job, tile, to);
+      } else {
+        const int y_begin = tile % geometry.band_count * geometry.band_rows;
+        table.run_integer_band(job, tile / geometry.band_count, y_begin,
+                               std::min(y_begin + geometry.band_rows, geometry.rows), to);
+      }
+    }
+  });
+
+  for (std::size_t k = 0; k < requests.size(); ++k) {
+    const PreparedWalk& walk = prepared[k];
+    double sum = 0.0;
+    for (int tile = 0; tile < tile_count; ++tile) {
+      const double partial = partials[static_cast<std::size_t>(tile) * requests.size() + k];
+      sum = !walk.is_ssim && walk.term == PointwiseLoss::kMaximum ? std::max(sum, partial) : sum + partial;
+    }
+    if (walk.is_ssim) {
+      const auto& ssim = std::get<SsimWalk>(requests[k]->walk);
+      requests[k]->score = ssim.scale * (sum / static_cast<double>(geometry.map_sample_count())) + ssim.offset;
+    } else {
+      walks::Finish(std::get<PointwiseWalk>(requests[k]->walk), geometry, walk, sum, distorted.value_of_one,
+                    requests[k]);
+    }
+  }
+}
+
+}  // namespace likeness
