@@ -48,8 +48,8 @@ class Image {
   Image() = default;
 
   // INVALID_ARGUMENT unless 1 <= width, height and channels is 1..4 and value_of_one > 0. Pixels are uninitialised.
-  static absl::StatusOr<Image> Create(int width, int height, int channels, PixelType type,
-                                      Layout layout = Layout::kHwc, double value_of_one = 0.0);
+  static absl::StatusOr<Image> Create(int width, int height, int channels, PixelType type, Layout layout = Layout::kHwc,
+                                      double value_of_one = 0.0);
 
   const ImageView& view() const { return view_; }
   void* data() { return pixels_.get(); }

@@ -36,6 +36,7 @@ struct ParameterInfo {
 struct ConventionInfo {
   std::string name;
   std::string description;
+  Parameters parameters;  // those that differ from ParameterInfo::default_value under this convention
 };
 
 // The facts of one metric. `likeness metrics`, ListMetrics and docs/metrics.md all print this.
@@ -60,8 +61,8 @@ struct MetricInfo {
   std::string reference;    // paper, and the code whose convention the default follows
   // Absolute or relative (whichever is larger) distance allowed between backends.
   double tolerance = 1e-5;
-  bool learned = false;      // runs a convolution trunk: the server queues it in a lane of its own
-  std::string unavailable;   // why this server cannot compute it, and the remedy; empty when it can
+  bool learned = false;     // runs a convolution trunk: the server queues it in a lane of its own
+  std::string unavailable;  // why this server cannot compute it, and the remedy; empty when it can
 };
 
 // One metric of one request.

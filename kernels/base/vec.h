@@ -1,0 +1,136 @@
+// The number that the CPU's loops run on: Vec, kLanes samples of Real at once.
+//
+// With Highway a Vec is a vector register of float. For the oracle it is one double, and every loop written on it is
+// then the plain loop; the same goes for float under nvcc. Arithmetic reads like arithmetic: operators, literals,
+// Select.
+#pragma once
+
+#include "kernels/base/target.h"
+
+LIKENESS_BEGIN_TARGET
+
+#if LIKENESS_TARGET_SCALAR
+
+#if defined(LIKENESS_TARGET_CUDA)
+using Real = float;
+#else
+using Real = double;
+#endif
+using Vec = Real;
+using Mask = bool;
+inline constexpr int kLanes = 1;
+
+LIKENESS_HD Vec Load(const Real* from) { return *from; }
+LIKENESS_HD void Store(Vec value, Real* to) { *to = value; }
+LIKENESS_HD Vec SelectValue(Mask mask, Vec yes, Vec no) { return mask ? yes : no; }
+LIKENESS_HD Vec AbsValue(Vec x) { return std::abs(x); }
+LIKENESS_HD Vec SqrtValue(Vec x) { return std::sqrt(x); }
+LIKENESS_HD Vec MinValue(Vec a, Vec b) { return a < b ? a : b; }
+LIKENESS_HD Vec MaxValue(Vec a, Vec b) { return a > b ? a : b; }
+LIKENESS_HD Vec ExpValue(Vec x) { return std::exp(x); }
+LIKENESS_HD Vec LogValue(Vec x) { return std::log(x); }
+LIKENESS_HD Vec Log1pValue(Vec x) { return std::log1p(x); }
+LIKENESS_HD Vec TanhValue(Vec x) { return std::tanh(x); }
+LIKENESS_HD Vec RoundValue(Vec x) { return std::nearbyint(x); }
+// a * b + c with one rounding where the processor has it.
+LIKENESS_HD Vec MulAdd(Vec a, Vec b, Vec c) { return a * b + c; }
+
+// Sums a row in double, in an order that depends on kLanes alone.
+class RowSum {
+ public:
+  LIKENESS_HD void Add(Vec x) { sum_ += x; }
+  LIKENESS_HD void AddFirst(Vec x, int count) {
+    if (count > 0) sum_ += x;
+  }
+  LIKENESS_HD double Total() const { return sum_; }
+
+ private:
+  double sum_ = 0.0;
+};
+
+LIKENESS_HD double MaxLane(Vec x) { return x; }
+LIKENESS_HD double MinLane(Vec x) { return x; }
+// The first `count` lanes of x, `fill` in the others.
+LIKENESS_HD Vec FirstLanes(Vec x, int count, Vec fill) { return count > 0 ? x : fill; }
+
+#else  // Highway
+
+namespace hn = hwy::HWY_NAMESPACE;
+using Real = float;
+using Tag = hn::ScalableTag<float>;
+inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(Tag()));
+
+using Mask = hn::Mask<Tag>;
+
+struct Vec {
+  hn::Vec<Tag> v;
+
+  Vec() = default;
+  HWY_INLINE Vec(hn::Vec<Tag> x) : v(x) {}                                // NOLINT: a vector is a number
+  HWY_INLINE Vec(double x) : v(hn::Set(Tag(), static_cast<float>(x))) {}  // NOLINT: so is a literal
+
+  friend HWY_INLINE Vec operator+(Vec a, Vec b) { return hn::Add(a.v, b.v); }
+  friend HWY_INLINE Vec operator-(Vec a, Vec b) { return hn::Sub(a.v, b.v); }
+  friend HWY_INLINE Vec operator*(Vec a, Vec b) { return hn::Mul(a.v, b.v); }
+  friend HWY_INLINE Vec operator/(Vec a, Vec b) { return hn::Div(a.v, b.v); }
+  friend HWY_INLINE Vec operator-(Vec a) { return hn::Neg(a.v); }
+  friend HWY_INLINE Mask operator<(Vec a, Vec b) { return hn::Lt(a.v, b.v); }
+  friend HWY_INLINE Mask operator<=(Vec a, Vec b) { return hn::Le(a.v, b.v); }
+  friend HWY_INLINE Mask operator>(Vec a, Vec b) { return hn::Gt(a.v, b.v); }
+  friend HWY_INLINE Mask operator>=(Vec a, Vec b) { return hn::Ge(a.v, b.v); }
+  friend HWY_INLINE Mask operator==(Vec a, Vec b) { return hn::Eq(a.v, b.v); }
+};
+
+HWY_INLINE Vec Load(const Real* from) { return hn::LoadU(Tag(), from); }
+HWY_INLINE void Store(Vec value, Real* to) { hn::StoreU(value.v, Tag(), to); }
+HWY_INLINE Vec SelectValue(Mask mask, Vec yes, Vec no) { return hn::IfThenElse(mask, yes.v, no.v); }
+HWY_INLINE Vec AbsValue(Vec x) { return hn::Abs(x.v); }
+HWY_INLINE Vec SqrtValue(Vec x) { return hn::Sqrt(x.v); }
+HWY_INLINE Vec MinValue(Vec a, Vec b) { return hn::Min(a.v, b.v); }
+HWY_INLINE Vec MaxValue(Vec a, Vec b) { return hn::Max(a.v, b.v); }
+HWY_INLINE Vec ExpValue(Vec x) { return hn::Exp(Tag(), x.v); }
+HWY_INLINE Vec LogValue(Vec x) { return hn::Log(Tag(), x.v); }
+HWY_INLINE Vec Log1pValue(Vec x) { return hn::Log1p(Tag(), x.v); }
+HWY_INLINE Vec TanhValue(Vec x) { return hn::Tanh(Tag(), x.v); }
+HWY_INLINE Vec RoundValue(Vec x) { return hn::Round(x.v); }
+HWY_INLINE Vec MulAdd(Vec a, Vec b, Vec c) { return hn::MulAdd(a.v, b.v, c.v); }
+
+class RowSum {
+  using Wide = hn::Repartition<double, Tag>;
+
+ public:
+  // Written out: a constructor that the compiler makes is not compiled for the target.
+  HWY_INLINE RowSum() : low_(hn::Zero(Wide())), high_(hn::Zero(Wide())) {}
+  HWY_INLINE void Add(Vec x) {
+    const hn::Half<Tag> half;
+    low_ = hn::Add(low_, hn::PromoteTo(Wide(), hn::LowerHalf(half, x.v)));
+    high_ = hn::Add(high_, hn::PromoteTo(Wide(), hn::UpperHalf(half, x.v)));
+  }
+  HWY_INLINE void AddFirst(Vec x, int count) { Add(hn::IfThenElseZero(hn::FirstN(Tag(), count), x.v)); }
+  HWY_INLINE double Total() const { return hn::GetLane(hn::SumOfLanes(Wide(), hn::Add(low_, high_))); }
+
+ private:
+  hn::Vec<Wide> low_;
+  hn::Vec<Wide> high_;
+};
+
+HWY_INLINE double MaxLane(Vec x) { return hn::GetLane(hn::MaxOfLanes(Tag(), x.v)); }
+HWY_INLINE double MinLane(Vec x) { return hn::GetLane(hn::MinOfLanes(Tag(), x.v)); }
+HWY_INLINE Vec FirstLanes(Vec x, int count, Vec fill) { return hn::IfThenElse(hn::FirstN(Tag(), count), x.v, fill.v); }
+
+#endif
+
+#if !LIKENESS_TARGET_SCALAR || defined(LIKENESS_TARGET_CUDA)
+// Scores are scalars, and scalars are double on every target.
+LIKENESS_HD double SelectValue(bool mask, double yes, double no) { return mask ? yes : no; }
+LIKENESS_HD double AbsValue(double x) { return std::abs(x); }
+LIKENESS_HD double SqrtValue(double x) { return std::sqrt(x); }
+LIKENESS_HD double MinValue(double a, double b) { return a < b ? a : b; }
+LIKENESS_HD double MaxValue(double a, double b) { return a > b ? a : b; }
+LIKENESS_HD double ExpValue(double x) { return std::exp(x); }
+LIKENESS_HD double LogValue(double x) { return std::log(x); }
+LIKENESS_HD double Log1pValue(double x) { return std::log1p(x); }
+LIKENESS_HD double TanhValue(double x) { return std::tanh(x); }
+#endif
+
+LIKENESS_END_TARGET

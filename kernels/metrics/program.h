@@ -1,0 +1,56 @@
+// How a metric's program meets the rest: its settings, how it is run on a pair, how its cost is read.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "kernels/image.h"
+#include "kernels/metric.h"
+#include "kernels/ops/planes.h"
+#include "kernels/scorer.h"
+
+namespace likeness {
+
+// Parameters of one request after Resolve, all present: a name that is missing is our bug.
+class Settings {
+ public:
+  Settings(const std::string& convention, const Parameters& parameters)
+      : convention_(convention), parameters_(parameters) {}
+
+  const std::string& convention() const { return convention_; }
+  double Number(const std::string& name) const { return std::get<double>(parameters_.at(name)); }
+  bool Flag(const std::string& name) const { return std::get<bool>(parameters_.at(name)); }
+  const std::string& Choice(const std::string& name) const { return std::get<std::string>(parameters_.at(name)); }
+
+ private:
+  const std::string& convention_;
+  const Parameters& parameters_;
+};
+
+// What a program runs on.
+struct RunInput {
+  const ImageView& reference;
+  const ImageView& distorted;
+  double alpha_background;
+  const Settings& settings;
+  bool want_map;
+  bool want_gradient;
+};
+
+// Colour channels on which a pair is scored: 3 as soon as one image is colour.
+inline int ScoredChannels(const ImageView& reference, const ImageView& distorted) {
+  return std::max(reference.color_channels(), distorted.color_channels());
+}
+
+// A metric's program, compiled for one target. Fills score, map and gradient of a result.
+using ProgramRun = void (*)(const RunInput& input, Workspace& workspace, MetricResult& result);
+
+// What a metric says about itself without computing anything. `plan` counts samples of `bytes_per_sample`.
+struct MetricEntry {
+  MetricInfo (*info)();
+  Plan (*plan)(const Shape& shape, const Settings& settings, bool want_map, bool want_gradient, int bytes_per_sample);
+};
+
+}  // namespace likeness

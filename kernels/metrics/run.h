@@ -1,0 +1,99 @@
+// Runs a metric's program for one target. Included by the units that CMake stamps, after the metric's own header.
+#pragma once
+
+#include "kernels/metrics/program.h"
+
+#if defined(LIKENESS_TARGET_PLAN)
+
+#include "kernels/ops/load/load.h"
+#include "kernels/ops/plan_device.h"
+
+namespace likeness::plan {
+
+template <class Metric, bool tracked>
+Plan PlanProgram(const Shape& shape, const Settings& settings, bool want_map, int bytes_per_sample) {
+  PlanDevice device(bytes_per_sample);
+  Workspace workspace;
+  Plan plan;
+  {
+    Tape<PlanDevice> tape(device, workspace, want_map);
+    ImageView image;
+    image.width = shape.width;
+    image.height = shape.height;
+    image.channels = shape.channels;
+    // In the order and with the lifetimes of RunProgram below: the arena must be asked for the same.
+    auto distorted = LoadImage<tracked>(tape, image, shape.channels, 1.0);
+    Output<tracked> output = Metric::Run(tape, LoadImage<false>(tape, image, shape.channels, 1.0), distorted, settings);
+    if (want_map) plan.output_bytes += output.map.shape().count() * sizeof(float);
+    output.map = Planes<false>();
+    if constexpr (tracked) {
+      plan.output_bytes += shape.count() * sizeof(float);
+      tape.Backward(output.score);
+    }
+  }
+  plan.workspace_bytes = workspace.arena().high_water_bytes();
+  plan.bytes_moved = device.total().bytes;
+  plan.operations = device.total().operations;
+  return plan;
+}
+
+template <class Metric>
+Plan PlanMetric(const Shape& shape, const Settings& settings, bool want_map, bool want_gradient, int bytes_per_sample) {
+  return want_gradient ? PlanProgram<Metric, true>(shape, settings, want_map, bytes_per_sample)
+                       : PlanProgram<Metric, false>(shape, settings, want_map, bytes_per_sample);
+}
+
+}  // namespace likeness::plan
+
+#define LIKENESS_METRIC(Type)                                \
+  namespace likeness::plan {                                 \
+  extern const MetricEntry k##Type;                          \
+  const MetricEntry k##Type{&Type::Info, &PlanMetric<Type>}; \
+  }
+
+#else
+
+#include "kernels/ops/load/load_cpu.h"
+#include "kernels/ops/map/map_cpu.h"
+#include "kernels/ops/ops_cpu.h"
+
+LIKENESS_BEGIN_TARGET
+
+template <class Metric, bool tracked>
+void RunProgram(const RunInput& input, Workspace& workspace, MetricResult& result) {
+  Cpu cpu;
+  Tape<Cpu> tape(cpu, workspace, input.want_map);
+  const int channels = ScoredChannels(input.reference, input.distorted);
+  // The program's own handle to the reference goes with it, so that its memory is free for the way back.
+  auto distorted = LoadImage<tracked>(tape, input.distorted, channels, input.alpha_background);
+  Output<tracked> output = Metric::Run(tape, LoadImage<false>(tape, input.reference, channels, input.alpha_background),
+                                       distorted, input.settings);
+  result.score = *tape.Values(output.score);
+  if (input.want_map) {
+    result.map = UnloadPlanes(tape.View(output.map), input.distorted.layout, output.map_offset);
+    output.map = Planes<false>();
+  }
+  if constexpr (tracked) {
+    tape.Backward(output.score);
+    result.gradient = UnloadGradient(tape.LeafGradient(distorted), input.distorted, input.alpha_background);
+  }
+}
+
+template <class Metric>
+void RunMetric(const RunInput& input, Workspace& workspace, MetricResult& result) {
+  if (input.want_gradient) {
+    RunProgram<Metric, true>(input, workspace, result);
+  } else {
+    RunProgram<Metric, false>(input, workspace, result);
+  }
+}
+
+LIKENESS_END_TARGET
+
+#define LIKENESS_METRIC(Type)                  \
+  namespace likeness::LIKENESS_TARGET {        \
+  extern const ProgramRun k##Type;             \
+  const ProgramRun k##Type = &RunMetric<Type>; \
+  }
+
+#endif

@@ -1,0 +1,24 @@
+// Load: an image of any sample type, layout and channels becomes planes on the [0, 1] scale.
+//
+// Alpha is composited over a gray background, c' = background + alpha (c - background), on the non-linear scale, as a
+// browser does. A gray image that is scored as colour is R = G = B.
+//
+// Its transpose takes a gradient back to the submitted channels: colour gets alpha times the gradient, alpha the sum of
+// gradient times (colour - background), gray the sum over R, G and B.
+#pragma once
+
+#include "kernels/image.h"
+#include "kernels/ops/tape.h"
+
+namespace likeness {
+
+// The distorted image is tracked, but as the tape's leaf: nothing is recorded.
+template <bool tracked, class T>
+Planes<tracked> LoadImage(T& t, const ImageView& image, int channels, double background) {
+  auto out = t.template Make<tracked>(Shape{image.width, image.height, channels});
+  const Cost cost{image.size_bytes() + out.shape().count() * t.device().bytes_per_sample(), out.shape().count()};
+  t.Run(cost, [&](auto& device) { LoadForward(device, image, background, t.View(out)); });
+  return out;
+}
+
+}  // namespace likeness

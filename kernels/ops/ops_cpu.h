@@ -1,0 +1,9 @@
+// The CPU side of every op that a program may use.
+#pragma once
+
+#include "kernels/ops/correlate/correlate_cpu.h"
+#include "kernels/ops/load/load_cpu.h"
+#include "kernels/ops/map/map_cpu.h"
+#include "kernels/ops/pool/pool_cpu.h"
+#include "kernels/ops/reduce/reduce_cpu.h"
+#include "kernels/ops/resample/resample_cpu.h"

@@ -1,0 +1,27 @@
+// A device that computes nothing: a program run on it yields what the real run will cost.
+#pragma once
+
+#include "kernels/ops/tape.h"
+
+namespace likeness::plan {
+
+class PlanDevice {
+ public:
+  explicit PlanDevice(int bytes_per_sample) : bytes_per_sample_(bytes_per_sample) {}
+
+  int bytes_per_sample() const { return bytes_per_sample_; }
+
+  template <class Kernel>
+  void Run(const Cost& cost, Kernel&&) {
+    total_.bytes += cost.bytes;
+    total_.operations += cost.operations;
+  }
+
+  const Cost& total() const { return total_; }
+
+ private:
+  int bytes_per_sample_;
+  Cost total_;
+};
+
+}  // namespace likeness::plan

@@ -1,0 +1,153 @@
+// The values that a program handles: planes of samples, and scalars.
+//
+// A handle is cheap to copy and counts its readers: when the last handle to a value goes, its memory goes back to the
+// arena. That is all the liveness analysis there is. Whether a value depends on the distorted image, and so belongs on
+// the tape, is part of its type: `Planes<true>` is tracked, `Planes<false>` is a constant.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "kernels/base/arena.h"
+
+namespace likeness {
+
+struct Shape {
+  int width = 0;
+  int height = 0;
+  int channels = 0;
+
+  std::int64_t plane() const { return std::int64_t{width} * height; }
+  std::int64_t count() const { return plane() * channels; }
+  friend bool operator==(const Shape&, const Shape&) = default;
+};
+
+// Samples from one row to the next: whole cache lines, and never a multiple of 2 KiB, so that the rows which a vertical
+// filter reads together do not compete for the same cache set.
+inline std::ptrdiff_t RowStride(int width) {
+  std::ptrdiff_t stride = (width + 15) / 16 * 16;
+  if (stride % 512 == 0) stride += 16;
+  return stride;
+}
+
+// Memory of planes as kernels see it. `data` is Real of the device; rows have RowStride(width) samples, of which those
+// beyond `width` may be read and written and mean nothing.
+struct PlanesView {
+  void* data = nullptr;
+  Shape shape;
+
+  std::ptrdiff_t stride() const { return RowStride(shape.width); }
+};
+
+// Where an adjoint goes: added to what is there, or written when nothing is there yet.
+struct GradientView {
+  PlanesView planes;
+  bool accumulate = false;
+};
+
+// One value of a program and the gradient with respect to it.
+struct Node {
+  Shape shape;
+  int bytes_per_sample = 0;
+  int handles = 0;    // of any kind
+  int data_uses = 0;  // handles that keep the data
+  std::int64_t data_offset = -1;
+  std::int64_t gradient_offset = -1;
+};
+
+// Memory of one program run: the arena and the nodes in it. Reused from run to run; not thread safe.
+class Workspace {
+ public:
+  Arena& arena() { return arena_; }
+
+  Node* NewNode(const Shape& shape, int bytes_per_sample, bool scalar);
+  std::int64_t AllocateGradient(const Node& node);
+  void ReleaseData(Node* node);
+  void Release(Node* node);
+
+ private:
+  std::int64_t Bytes(const Node& node) const;
+
+  Arena arena_;
+  std::deque<Node> nodes_;
+  std::vector<Node*> free_nodes_;
+};
+
+// Keeps a node, and through it the gradient, but not the data.
+class Slot {
+ public:
+  Slot() = default;
+  Slot(Workspace* workspace, Node* node) : workspace_(workspace), node_(node) { ++node_->handles; }
+  Slot(const Slot& other) noexcept : workspace_(other.workspace_), node_(other.node_) {
+    if (node_) ++node_->handles;
+  }
+  Slot(Slot&& other) noexcept : workspace_(other.workspace_), node_(std::exchange(other.node_, nullptr)) {}
+  Slot& operator=(Slot other) noexcept {
+    std::swap(workspace_, other.workspace_);
+    std::swap(node_, other.node_);
+    return *this;
+  }
+  ~Slot() {
+    if (node_ && --node_->handles == 0) workspace_->Release(node_);
+  }
+
+  Workspace* workspace() const { return workspace_; }
+  Node* node() const { return node_; }
+  const Shape& shape() const { return node_->shape; }
+
+ private:
+  Workspace* workspace_ = nullptr;
+  Node* node_ = nullptr;
+};
+
+// Keeps a node and its data.
+class DataHandle {
+ public:
+  DataHandle() = default;
+  explicit DataHandle(Slot slot) : slot_(std::move(slot)) { ++slot_.node()->data_uses; }
+  DataHandle(const DataHandle& other) noexcept : slot_(other.slot_) {
+    if (slot_.node()) ++slot_.node()->data_uses;
+  }
+  DataHandle(DataHandle&& other) noexcept = default;
+  DataHandle& operator=(DataHandle other) noexcept {
+    std::swap(slot_, other.slot_);
+    return *this;
+  }
+  ~DataHandle() {
+    if (slot_.node() && --slot_.node()->data_uses == 0) slot_.workspace()->ReleaseData(slot_.node());
+  }
+
+  bool empty() const { return slot_.node() == nullptr; }
+  const Slot& slot() const { return slot_; }
+  const Shape& shape() const { return slot_.shape(); }
+
+ private:
+  Slot slot_;
+};
+
+// channels planes of height x width samples.
+template <bool tracked>
+class Planes : public DataHandle {
+ public:
+  static constexpr bool kTracked = tracked;
+  static constexpr bool kScalar = false;
+  using DataHandle::DataHandle;
+  // A tracked value where a constant will do: its derivative is left behind.
+  Planes<false> Detached() const { return Planes<false>(slot()); }
+};
+
+// shape().width doubles: one for the pair, or one for each channel.
+template <bool tracked>
+class Scalar : public DataHandle {
+ public:
+  static constexpr bool kTracked = tracked;
+  static constexpr bool kScalar = true;
+  using DataHandle::DataHandle;
+  int count() const { return shape().width; }
+  Scalar<false> Detached() const { return Scalar<false>(slot()); }
+};
+
+}  // namespace likeness

@@ -1,0 +1,24 @@
+// MeanPool: k x k means at stride k. Rows and columns that do not fill a window are dropped, and get no gradient.
+#pragma once
+
+#include "kernels/ops/tape.h"
+
+namespace likeness {
+
+template <class T, bool tracked>
+Planes<tracked> MeanPool(T& t, const Planes<tracked>& x, int factor) {
+  if (factor == 1) return x;
+  const Shape in = x.shape();
+  auto out = t.template Make<tracked>(Shape{in.width / factor, in.height / factor, in.channels});
+  const Cost cost{(in.count() + out.shape().count()) * t.device().bytes_per_sample(), in.count()};
+  t.Run(cost, [&](auto& device) { MeanPoolForward(device, t.View(x), factor, t.View(out)); });
+  if constexpr (tracked) {
+    t.Record(out, [x = x.slot(), out = out.slot(), factor, cost](T& t) {
+      const GradientView gradient = t.Gradient(x);
+      t.Run(cost, [&](auto& device) { MeanPoolBackward(device, t.Upstream(out), factor, gradient); });
+    });
+  }
+  return out;
+}
+
+}  // namespace likeness

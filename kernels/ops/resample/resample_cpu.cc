@@ -1,0 +1,93 @@
+#include "kernels/ops/resample/resample_cpu.h"
+
+#include "kernels/ops/separable_cpu.h"
+
+LIKENESS_BEGIN_TARGET
+namespace {
+
+// For each output index the source index that it copies; -1 for a zero.
+std::vector<int> Sources(int in, int out, int before, Border border) {
+  std::vector<int> sources(out);
+  for (int i = 0; i < out; ++i) sources[i] = BorderIndex(i - before, in, border);
+  return sources;
+}
+
+RowSums CopyRows(const std::vector<int>& sources) {
+  return MakeRowSums(static_cast<int>(sources.size()), [&](int y, auto add) { add(sources[y], 1.0); });
+}
+
+// Where an output sample of a bilinear resize lies between two input samples.
+struct Blend {
+  int low;
+  int high;
+  Real weight;  // of high
+};
+
+std::vector<Blend> Blends(int in, int out) {
+  std::vector<Blend> blends(out);
+  for (int i = 0; i < out; ++i) {
+    const double at = std::max(0.0, (i + 0.5) * in / out - 0.5);
+    const int low = std::min(static_cast<int>(at), in - 1);
+    blends[i] = {low, std::min(low + 1, in - 1), static_cast<Real>(at - low)};
+  }
+  return blends;
+}
+
+RowSums BlendRows(int in, int out) {
+  const std::vector<Blend> blends = Blends(in, out);
+  return MakeRowSums(out, [&](int y, auto add) {
+    const Blend& b = blends[y];
+    add(b.low, 1.0 - double{b.weight});
+    add(b.high, b.weight);
+  });
+}
+
+}  // namespace
+
+void PadForward(Cpu&, const PlanesView& x, const Margins& margins, Border border, const PlanesView& out) {
+  const std::vector<int> columns = Sources(x.shape.width, out.shape.width, margins.left, border);
+  const std::vector<int> rows = Sources(x.shape.height, out.shape.height, margins.top, border);
+  ApplySeparable(x, CopyRows(rows), out, false, [&](const Real* from, Real* to) {
+    for (int i = 0; i < out.shape.width; ++i) to[i] = columns[i] < 0 ? Real(0) : from[columns[i]];
+  });
+}
+
+void PadBackward(Cpu&, const PlanesView& upstream, const Margins& margins, Border border,
+                 const GradientView& gradient) {
+  const Shape& shape = gradient.planes.shape;
+  const std::vector<int> columns = Sources(shape.width, upstream.shape.width, margins.left, border);
+  const std::vector<int> rows = Sources(shape.height, upstream.shape.height, margins.top, border);
+  ApplySeparable(upstream, CopyRows(rows).Transposed(shape.height), gradient.planes, gradient.accumulate,
+                 [&](const Real* from, Real* to) {
+                   std::fill(to, to + shape.width, Real(0));
+                   for (int i = 0; i < upstream.shape.width; ++i) {
+                     if (columns[i] >= 0) to[columns[i]] += from[i];
+                   }
+                 });
+}
+
+void ResizeForward(Cpu&, const PlanesView& x, const PlanesView& out) {
+  const std::vector<Blend> blends = Blends(x.shape.width, out.shape.width);
+  ApplySeparable(x, BlendRows(x.shape.height, out.shape.height), out, false, [&](const Real* from, Real* to) {
+    for (int i = 0; i < out.shape.width; ++i) {
+      const Blend& b = blends[i];
+      to[i] = from[b.low] * (Real(1) - b.weight) + from[b.high] * b.weight;
+    }
+  });
+}
+
+void ResizeBackward(Cpu&, const PlanesView& upstream, const GradientView& gradient) {
+  const Shape& shape = gradient.planes.shape;
+  const std::vector<Blend> blends = Blends(shape.width, upstream.shape.width);
+  const RowSums sums = BlendRows(shape.height, upstream.shape.height).Transposed(shape.height);
+  ApplySeparable(upstream, sums, gradient.planes, gradient.accumulate, [&](const Real* from, Real* to) {
+    std::fill(to, to + shape.width, Real(0));
+    for (int i = 0; i < upstream.shape.width; ++i) {
+      const Blend& b = blends[i];
+      to[b.low] += from[i] * (Real(1) - b.weight);
+      to[b.high] += from[i] * b.weight;
+    }
+  });
+}
+
+LIKENESS_END_TARGET

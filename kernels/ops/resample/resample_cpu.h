@@ -1,0 +1,14 @@
+// Geometry on the CPU.
+#pragma once
+
+#include "kernels/ops/cpu.h"
+#include "kernels/ops/resample/resample.h"
+
+LIKENESS_BEGIN_TARGET
+
+void PadForward(Cpu&, const PlanesView& x, const Margins& margins, Border border, const PlanesView& out);
+void PadBackward(Cpu&, const PlanesView& upstream, const Margins& margins, Border border, const GradientView& gradient);
+void ResizeForward(Cpu&, const PlanesView& x, const PlanesView& out);
+void ResizeBackward(Cpu&, const PlanesView& upstream, const GradientView& gradient);
+
+LIKENESS_END_TARGET

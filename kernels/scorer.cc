@@ -1,0 +1,241 @@
+#include "kernels/scorer.h"
+
+#include <cmath>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "kernels/base/parallel.h"
+#include "kernels/base/status_macros.h"
+#include "kernels/metrics/registry.h"
+
+namespace likeness {
+namespace {
+
+constexpr char kOracle[] = "oracle";
+
+std::string Names(const std::vector<std::string>& names) { return absl::StrJoin(names, ", "); }
+
+template <class List>
+std::vector<std::string> NamesOf(const List& list) {
+  std::vector<std::string> names;
+  for (const auto& item : list) names.push_back(item.name);
+  return names;
+}
+
+absl::Status CheckParameter(const MetricInfo& info, const ParameterInfo& parameter, const ParameterValue& value) {
+  const std::string what = absl::StrCat("parameter ", info.id, ".", parameter.name);
+  if (value.index() != parameter.default_value.index()) {
+    static constexpr const char* kKinds[] = {"true or false", "a number", "a name"};
+    return absl::InvalidArgumentError(absl::StrCat(what, " must be ", kKinds[parameter.default_value.index()]));
+  }
+  if (const double* number = std::get_if<double>(&value)) {
+    if (!(*number >= parameter.minimum && *number <= parameter.maximum)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(what, " is ", *number, "; it must lie from ", parameter.minimum, " to ", parameter.maximum));
+    }
+    if (parameter.whole && *number != std::floor(*number)) {
+      return absl::InvalidArgumentError(absl::StrCat(what, " is ", *number, "; it must be a whole number"));
+    }
+  }
+  if (const std::string* name = std::get_if<std::string>(&value)) {
+    for (const std::string& choice : parameter.choices) {
+      if (choice == *name) return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " is \"", *name, "\"; choose one of: ", Names(parameter.choices)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPair(const MetricInfo& info, const ImageView& reference, const ImageView& distorted) {
+  if (reference.width != distorted.width || reference.height != distorted.height) {
+    return absl::InvalidArgumentError(absl::StrCat("reference is ", reference.width, "x", reference.height,
+                                                   ", distorted is ", distorted.width, "x", distorted.height,
+                                                   "; sizes must match"));
+  }
+  if (reference.width < info.min_width || reference.height < info.min_height) {
+    return absl::InvalidArgumentError(absl::StrCat("the images are ", reference.width, "x", reference.height, "; ",
+                                                   info.id, " needs at least ", info.min_width, "x", info.min_height,
+                                                   ": send larger images or another metric"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct Scorer::Impl {
+  Impl(const ScorerOptions& o, std::string set) : options(o), instruction_set(std::move(set)), pool(o.threads) {}
+
+  int bytes_per_sample() const { return instruction_set == kOracle ? sizeof(double) : sizeof(float); }
+
+  // Scratch for one metric on one pair, given back when the borrower goes.
+  std::unique_ptr<Workspace> Borrow() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (idle.empty()) return std::make_unique<Workspace>();
+    std::unique_ptr<Workspace> workspace = std::move(idle.back());
+    idle.pop_back();
+    return workspace;
+  }
+  void GiveBack(std::unique_ptr<Workspace> workspace) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    idle.push_back(std::move(workspace));
+  }
+
+  void ScoreMetric(const PairJob& job, const ResolvedMetric& metric, const Plan& plan, MetricResult& result);
+
+  ScorerOptions options;
+  std::string backend = "cpu";
+  std::string instruction_set;
+  ThreadPool pool;
+  std::vector<MetricInfo> metrics;
+  absl::Span<const MetricEntry* const> entries;
+  absl::Span<const ProgramRun> programs;
+
+  std::mutex mutex;
+  std::vector<std::unique_ptr<Workspace>> idle;
+};
+
+Scorer::Scorer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Scorer::~Scorer() = default;
+
+absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& options) {
+  if (options.backend == Backend::kCuda) {
+    return absl::FailedPreconditionError("this build scores on the CPU only; ask for backend auto or cpu");
+  }
+  const std::vector<std::string> runnable = RunnableInstructionSets();
+  if (runnable.empty()) {
+    return absl::FailedPreconditionError("this processor lacks SSE4.2, which is the least that likeness runs on");
+  }
+  const std::string set = options.instruction_set.empty() ? runnable.front() : options.instruction_set;
+  auto impl = std::make_unique<Impl>(options, set);
+  impl->entries = MetricEntries();
+  impl->programs = ProgramsFor(set);
+  if (impl->programs.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("instruction set \"", set,
+                     "\" is not to be had here; this processor and build have: ", Names(runnable), ", oracle"));
+  }
+  for (const MetricEntry* entry : impl->entries) impl->metrics.push_back(entry->info());
+  return std::unique_ptr<Scorer>(new Scorer(std::move(impl)));
+}
+
+absl::Span<const MetricInfo> Scorer::metrics() const { return impl_->metrics; }
+const std::string& Scorer::backend() const { return impl_->backend; }
+const std::string& Scorer::instruction_set() const { return impl_->instruction_set; }
+
+absl::StatusOr<ResolvedMetric> Scorer::Resolve(const MetricRequest& request) const {
+  const std::size_t colon = request.id.find(':');
+  const std::string id = request.id.substr(0, colon);
+  ResolvedMetric resolved;
+  for (std::size_t i = 0; i < impl_->metrics.size(); ++i) {
+    if (impl_->metrics[i].id == id) resolved.index = static_cast<int>(i);
+  }
+  if (resolved.index < 0) {
+    std::vector<std::string> ids;
+    for (const MetricInfo& info : impl_->metrics) ids.push_back(info.id);
+    return absl::NotFoundError(absl::StrCat("there is no metric \"", id, "\"; choose one of: ", Names(ids)));
+  }
+  const MetricInfo& info = impl_->metrics[resolved.index];
+  resolved.info = &info;
+  if (!info.unavailable.empty()) return absl::FailedPreconditionError(absl::StrCat(id, ": ", info.unavailable));
+
+  const ConventionInfo* convention = nullptr;
+  resolved.convention = colon == std::string::npos ? info.conventions.front().name : request.id.substr(colon + 1);
+  for (const ConventionInfo& candidate : info.conventions) {
+    if (candidate.name == resolved.convention) convention = &candidate;
+  }
+  if (convention == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(id, " has no convention \"", resolved.convention,
+                                                   "\"; choose one of: ", Names(NamesOf(info.conventions))));
+  }
+
+  for (const ParameterInfo& parameter : info.parameters) {
+    resolved.parameters[parameter.name] = parameter.default_value;
+  }
+  for (const auto& [name, value] : convention->parameters) resolved.parameters[name] = value;
+  for (const auto& [name, value] : request.parameters) {
+    const ParameterInfo* known = nullptr;
+    for (const ParameterInfo& parameter : info.parameters) {
+      if (parameter.name == name) known = &parameter;
+    }
+    if (known == nullptr) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(id, " has no parameter \"", name,
+                       "\"; it has: ", info.parameters.empty() ? "none" : Names(NamesOf(info.parameters))));
+    }
+    RETURN_IF_ERROR(CheckParameter(info, *known, value));
+    resolved.parameters[name] = value;
+  }
+
+  if (request.want_map && info.map.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(id, " has no map; ask for its score or gradient"));
+  }
+  if (request.want_gradient && !info.has_gradient) {
+    return absl::InvalidArgumentError(absl::StrCat(id, " has no gradient; ask for its score"));
+  }
+  resolved.want_map = request.want_map;
+  resolved.want_gradient = request.want_gradient;
+  return resolved;
+}
+
+absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageView& reference,
+                                      const ImageView& distorted) const {
+  RETURN_IF_ERROR(CheckPair(*metric.info, reference, distorted));
+  const Shape shape{reference.width, reference.height, ScoredChannels(reference, distorted)};
+  const Settings settings(metric.convention, metric.parameters);
+  const Plan plan = impl_->entries[metric.index]->plan(shape, settings, metric.want_map, metric.want_gradient,
+                                                       impl_->bytes_per_sample());
+  if (plan.workspace_bytes > impl_->options.slot_bytes) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(metric.info->id, metric.want_gradient ? " with gradient" : "", " on ", shape.width, "x",
+                     shape.height, "x", shape.channels, " needs a workspace of ", plan.workspace_bytes,
+                     " bytes; a slot has ", impl_->options.slot_bytes, ": send smaller images or raise the slot size"));
+  }
+  return plan;
+}
+
+void Scorer::Impl::ScoreMetric(const PairJob& job, const ResolvedMetric& metric, const Plan& plan,
+                               MetricResult& result) {
+  std::unique_ptr<Workspace> workspace = Borrow();
+  if (!workspace->arena().Reserve(plan.workspace_bytes)) {
+    result.status =
+        absl::ResourceExhaustedError(absl::StrCat(metric.info->id, " needs a workspace of ", plan.workspace_bytes,
+                                                  " bytes and the system has none left; try again"));
+    return;
+  }
+  const Settings settings(metric.convention, metric.parameters);
+  const RunInput input{job.reference, job.distorted,   job.alpha_background,
+                       settings,      metric.want_map, metric.want_gradient};
+  programs[metric.index](input, *workspace, result);
+  GiveBack(std::move(workspace));
+  if (std::isnan(result.score)) {
+    result.status =
+        absl::InternalError(absl::StrCat(metric.info->id, " computed a NaN, which is a bug; please report it"));
+  }
+}
+
+void Scorer::Score(absl::Span<PairJob* const> jobs) const {
+  const auto score_pair = [&](PairJob& job) {
+    job.results.clear();
+    job.results.resize(job.metrics.size());
+    absl::Status pixels = CheckFinite(job.reference, "reference");
+    if (pixels.ok()) pixels = CheckFinite(job.distorted, "distorted");
+    for (std::size_t i = 0; i < job.metrics.size(); ++i) {
+      MetricResult& result = job.results[i];
+      result.status = pixels;
+      if (!pixels.ok()) continue;
+      const absl::StatusOr<Plan> plan = MakePlan(job.metrics[i], job.reference, job.distorted);
+      result.status = plan.status();
+      if (plan.ok()) impl_->ScoreMetric(job, job.metrics[i], *plan, result);
+    }
+  };
+  impl_->pool.Run([&] {
+    ParallelFor(static_cast<int>(jobs.size()), std::int64_t{1} << 40, [&](int begin, int end) {
+      for (int i = begin; i < end; ++i) score_pair(*jobs[i]);
+    });
+  });
+}
+
+}  // namespace likeness
