@@ -1,0 +1,277 @@
+#include "client/cli/compare.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "client/cli/diagnostics.h"
+#include "client/cli/exit_code.h"
+#include "client/cli/numbers.h"
+#include "client/cli/request.h"
+#include "client/client.h"
+#include "kernels/base/status_macros.h"
+
+namespace likeness::cli {
+namespace {
+
+constexpr char kEverything[] = "all";
+
+struct NamedScale {
+  std::string metric;  // empty: every map
+  MapScale scale;
+};
+
+// What the flags say, understood.
+struct Job {
+  std::vector<v1::MetricRequest> requests;
+  std::vector<Gate> gates;
+  std::vector<NamedScale> scales;
+
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const v1::MetricRequest& request : requests) names.push_back(request.metric());
+    return names;
+  }
+};
+
+absl::StatusOr<NamedScale> ParseScale(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  NamedScale named;
+  if (equals != std::string::npos) named.metric = text.substr(0, equals);
+  const std::vector<std::string> ends = absl::StrSplit(text.substr(equals == std::string::npos ? 0 : equals + 1), ',');
+  if (ends.size() != 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--map-scale is \"", text, "\"; must be LOW,HIGH or METRIC=LOW,HIGH, as in ssim=1,0"));
+  }
+  ASSIGN_OR_RETURN(named.scale.low, ParseNumber(ends[0], "the first number of --map-scale"));
+  ASSIGN_OR_RETURN(named.scale.high, ParseNumber(ends[1], "the second number of --map-scale"));
+  return named;
+}
+
+// The names to measure: those asked for; else those that a gate is about; else two that everybody knows.
+absl::StatusOr<std::vector<std::string>> ChooseNames(const CompareOptions& options, const std::vector<Gate>& gates,
+                                                     const v1::ListMetricsResponse& listed) {
+  ASSIGN_OR_RETURN(std::vector<std::string> names, SplitMetricNames(options.metrics));
+  if (names.empty()) {
+    for (const Gate& gate : gates) {
+      if (std::find(names.begin(), names.end(), gate.metric) == names.end()) names.push_back(gate.metric);
+    }
+  }
+  if (names.empty()) return std::vector<std::string>{"psnr", "ssim"};
+  const auto everything = std::find(names.begin(), names.end(), kEverything);
+  if (everything == names.end()) return names;
+
+  names.erase(everything);
+  for (const v1::MetricInfo& metric : listed.metrics()) {
+    if (std::find(names.begin(), names.end(), metric.id()) != names.end()) continue;
+    if (metric.unavailable().empty()) {
+      names.push_back(metric.id());
+    } else {
+      Tell(absl::StrCat("left out ", metric.id(), ": ", metric.unavailable()));
+    }
+  }
+  return names;
+}
+
+absl::StatusOr<Job> MakeJob(const CompareOptions& options, const v1::ListMetricsResponse& listed) {
+  Job job;
+  for (const std::string& text : options.fail_under) {
+    ASSIGN_OR_RETURN(Gate gate, ParseGate(Gate::Kind::kFailUnder, text));
+    job.gates.push_back(std::move(gate));
+  }
+  for (const std::string& text : options.fail_over) {
+    ASSIGN_OR_RETURN(Gate gate, ParseGate(Gate::Kind::kFailOver, text));
+    job.gates.push_back(std::move(gate));
+  }
+  for (const std::string& text : options.map_scales) {
+    ASSIGN_OR_RETURN(NamedScale scale, ParseScale(text));
+    job.scales.push_back(std::move(scale));
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ChooseNames(options, job.gates, listed));
+  for (const std::string& name : names) {
+    const v1::MetricInfo* metric = FindMetric(listed, name);
+    if (metric == nullptr) {
+      return absl::NotFoundError(absl::StrCat("there is no metric \"", name, "\"; ", KnownMetrics(listed)));
+    }
+    v1::MetricRequest& request = job.requests.emplace_back();
+    request.set_metric(name);
+    request.set_want_map(!options.map_path.empty() && metric->has_map());
+    request.set_want_gradient(!options.gradient_path.empty() && metric->has_gradient());
+    if (!options.map_path.empty() && !metric->has_map()) Tell(absl::StrCat(name, " has no map; none is written"));
+    if (!options.gradient_path.empty() && !metric->has_gradient()) {
+      Tell(absl::StrCat(name, " has no gradient; none is written"));
+    }
+  }
+  for (const std::string& text : options.parameters) RETURN_IF_ERROR(SetParameter(text, listed, job.requests));
+  return job;
+}
+
+// A gate, a scale or an output file that nothing answers to is a mistake in the command line, and a gate that is never
+// looked at would be a pass that nobody measured.
+absl::Status CheckJob(const Job& job, const CompareOptions& options, const v1::ListMetricsResponse& listed) {
+  const std::vector<std::string> names = job.names();
+  const auto is_measured = [&](const std::string& name) {
+    return std::any_of(names.begin(), names.end(),
+                       [&](const std::string& asked) { return NameMeans(name, asked, names); });
+  };
+  for (const Gate& gate : job.gates) {
+    if (!is_measured(gate.metric)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(gate.Flag(), ": ", gate.metric, " is not measured; add it to --metric"));
+    }
+    const v1::MetricInfo* metric = FindMetric(listed, gate.metric);
+    const bool under = gate.kind == Gate::Kind::kFailUnder;
+    if (metric != nullptr &&
+        metric->direction() == (under ? v1::DIRECTION_LOWER_IS_BETTER : v1::DIRECTION_HIGHER_IS_BETTER)) {
+      Tell(absl::StrCat("note: ", gate.Flag(), " fails the better images: ", under ? "lower" : "higher", " ",
+                        metric->id(), " is better"));
+    }
+  }
+  for (const NamedScale& scale : job.scales) {
+    if (!scale.metric.empty() && !is_measured(scale.metric)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--map-scale ", scale.metric, ": not measured; add it to --metric"));
+    }
+  }
+  const auto none = [&](bool (v1::MetricRequest::*wants)() const) {
+    return std::none_of(job.requests.begin(), job.requests.end(),
+                        [&](const v1::MetricRequest& request) { return (request.*wants)(); });
+  };
+  if (!options.map_path.empty() && none(&v1::MetricRequest::want_map)) {
+    return absl::InvalidArgumentError("--map: none of the metrics has a map; `likeness metrics` shows which do");
+  }
+  if (!options.gradient_path.empty() && none(&v1::MetricRequest::want_gradient)) {
+    return absl::InvalidArgumentError(
+        "--gradient: none of the metrics has a gradient; `likeness metrics` shows which do");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPaths(const CompareOptions& options) {
+  if (!options.map_path.empty() && !absl::EndsWith(options.map_path, ".png") &&
+      !absl::EndsWith(options.map_path, ".npy")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--map is \"", options.map_path, "\"; must end in .png (a heat map) or .npy (float32)"));
+  }
+  if (!options.gradient_path.empty() && !absl::EndsWith(options.gradient_path, ".npy")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--gradient is \"", options.gradient_path, "\"; must end in .npy (float32)"));
+  }
+  return absl::OkStatus();
+}
+
+// "out.png" of several becomes "out-ssim.png".
+std::string OutputPath(const std::string& path, const std::string& metric, bool one_of_several) {
+  if (!one_of_several) return path;
+  const std::size_t dot = path.rfind('.');  // there is one: CheckPaths
+  return absl::StrCat(path.substr(0, dot), "-", absl::StrReplaceAll(metric, {{":", "-"}}), path.substr(dot));
+}
+
+// A scale given for this metric, else one given for all, else the map's own range.
+MapScale ChooseScale(const std::vector<NamedScale>& scales, const std::string& asked,
+                     const std::vector<std::string>& names, const v1::Tensor& map) {
+  for (const NamedScale& named : scales) {
+    if (!named.metric.empty() && NameMeans(named.metric, asked, names)) return named.scale;
+  }
+  for (const NamedScale& named : scales) {
+    if (named.metric.empty()) return named.scale;
+  }
+  return FullScale(map);
+}
+
+absl::Status WriteOutputs(const CompareOptions& options, const Job& job, Report& report) {
+  const auto count = [&](bool (v1::MetricRequest::*wants)() const) {
+    return std::count_if(job.requests.begin(), job.requests.end(),
+                         [&](const v1::MetricRequest& request) { return (request.*wants)(); });
+  };
+  const bool many_maps = count(&v1::MetricRequest::want_map) > 1;
+  const bool many_gradients = count(&v1::MetricRequest::want_gradient) > 1;
+  for (std::size_t i = 0; i < job.requests.size(); ++i) {
+    Outcome& outcome = report.outcomes[i];
+    if (!outcome.status.ok()) continue;
+    v1::MetricResult& result = outcome.result;
+    if (job.requests[i].want_map()) {
+      MapFile file{OutputPath(options.map_path, outcome.asked, many_maps), std::nullopt};
+      if (absl::EndsWith(file.path, ".png")) {
+        file.scale = ChooseScale(job.scales, outcome.asked, job.names(), result.map());
+        RETURN_IF_ERROR(WriteHeatMap(result.map(), *file.scale, file.path));
+        Tell(absl::StrCat("wrote ", file.path, ": ", outcome.asked, ", dark ", FormatNumber(file.scale->low),
+                          " to bright ", FormatNumber(file.scale->high)));
+      } else {
+        RETURN_IF_ERROR(WriteNpy(result.map(), file.path));
+      }
+      outcome.map = std::move(file);
+      result.mutable_map()->clear_data();
+    }
+    if (job.requests[i].want_gradient()) {
+      outcome.gradient_path = OutputPath(options.gradient_path, outcome.asked, many_gradients);
+      RETURN_IF_ERROR(WriteNpy(result.gradient(), *outcome.gradient_path));
+      result.clear_gradient();
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Report> Measure(Engine& engine, const CompareOptions& options) {
+  RETURN_IF_ERROR(CheckPaths(options));
+  v1::ScoreRequest request;
+  // Before the server is asked for anything: the commonest mistake is a wrong path.
+  ASSIGN_OR_RETURN(*request.mutable_reference(), client::ImageFromFile(options.reference_path));
+  ASSIGN_OR_RETURN(*request.mutable_distorted(), client::ImageFromFile(options.distorted_path));
+  if (options.alpha_background.has_value()) request.set_alpha_background(*options.alpha_background);
+
+  ASSIGN_OR_RETURN(const v1::ListMetricsResponse listed, engine.ListMetrics());
+  ASSIGN_OR_RETURN(const Job job, MakeJob(options, listed));
+  RETURN_IF_ERROR(CheckJob(job, options, listed));
+  for (const v1::MetricRequest& metric : job.requests) *request.add_metrics() = metric;
+  ASSIGN_OR_RETURN(v1::ScoreResponse response, engine.Score(request));
+
+  Report report;
+  report.reference_path = options.reference_path;
+  report.distorted_path = options.distorted_path;
+  report.provenance = response.provenance();
+  const std::vector<std::string> names = job.names();
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    Outcome& outcome = report.outcomes.emplace_back();
+    outcome.asked = names[i];
+    outcome.result = std::move(*response.mutable_results(static_cast<int>(i)));
+    outcome.status = client::MetricStatus(outcome.result);
+    for (const Gate& gate : job.gates) {
+      if (NameMeans(gate.metric, names[i], names)) outcome.gates.push_back(gate);
+    }
+  }
+  RETURN_IF_ERROR(WriteOutputs(options, job, report));
+  return report;
+}
+
+int Judge(const Report& report) {
+  int code = kPassed;
+  for (const Outcome& outcome : report.outcomes) {
+    if (!outcome.status.ok()) {
+      Tell(absl::StrCat(outcome.asked, " was not measured: ", outcome.status.message()));
+      code = kNotMeasured;
+      continue;
+    }
+    for (const Gate& gate : outcome.gates) {
+      if (gate.Passes(outcome.result.score())) continue;
+      Tell(absl::StrCat(outcome.asked, " is ", FormatNumber(outcome.result.score()), ", over the line of ",
+                        gate.Flag()));
+      code = std::max<int>(code, kOverTheLine);
+    }
+  }
+  return code;
+}
+
+}  // namespace
+
+int RunCompare(Engine& engine, const CompareOptions& options) {
+  absl::StatusOr<Report> report = Measure(engine, options);
+  if (!report.ok()) return Fail(report.status());
+  const int code = Judge(*report);
+  return Print(FormatReport(*report, options.format), code);
+}
+
+}  // namespace likeness::cli

@@ -1,0 +1,33 @@
+// Where the command's scores come from: a server, or this very process. Both speak the wire contract's messages, so
+// that everything else of the command is written once.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "likeness/v1/likeness.pb.h"
+
+namespace likeness::cli {
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual absl::StatusOr<v1::ListMetricsResponse> ListMetrics() = 0;
+  // Results are in the order of the request's metrics; each can fail alone.
+  virtual absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request) = 0;
+};
+
+struct LocalOptions {
+  int threads = 0;          // 0: one per core this process may use
+  std::string weights_dir;  // empty: where the scorer looks by itself
+};
+
+// FAILED_PRECONDITION when no scorer can be had on this machine.
+absl::StatusOr<std::unique_ptr<Engine>> MakeLocalEngine(const LocalOptions& options);
+
+// Does not connect yet.
+absl::StatusOr<std::unique_ptr<Engine>> MakeServerEngine(const std::string& address, absl::Duration timeout);
+
+}  // namespace likeness::cli

@@ -1,0 +1,47 @@
+// The outcome of `likeness compare`, as text, JSON or CSV.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "client/cli/heat_map.h"
+#include "client/cli/request.h"
+#include "likeness/v1/likeness.pb.h"
+
+namespace likeness::cli {
+
+enum class Format { kText, kJson, kCsv };
+
+struct MapFile {
+  std::string path;
+  std::optional<MapScale> scale;  // of a PNG
+};
+
+struct Outcome {
+  std::string asked;        // "ssim:torchmetrics", as typed
+  absl::Status status;      // not OK: not measured
+  v1::MetricResult result;  // without its map and gradient
+  std::vector<Gate> gates;  // those that mean this metric
+  std::optional<MapFile> map;
+  std::optional<std::string> gradient_path;
+
+  // Empty without a gate or without a score.
+  std::optional<bool> passed() const;
+};
+
+struct Report {
+  std::string reference_path;
+  std::string distorted_path;
+  v1::Provenance provenance;
+  std::vector<Outcome> outcomes;
+};
+
+// Ends with a newline. The JSON object is documented in docs/cli.md; its "version" changes when a reader must.
+std::string FormatReport(const Report& report, Format format);
+
+// "lower_is_better", "higher_is_better", "zero_is_best".
+std::string DirectionName(v1::Direction direction);
+
+}  // namespace likeness::cli

@@ -1,0 +1,181 @@
+// The `likeness` command: docs/cli.md. START HERE: one subcommand, one function.
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "client/cli/compare.h"
+#include "client/cli/describe.h"
+#include "client/cli/diagnostics.h"
+#include "client/cli/engine.h"
+#include "client/cli/exit_code.h"
+#include "server/run.h"
+
+namespace likeness::cli {
+namespace {
+
+constexpr char kMeasureGroup[] = "What to measure";
+constexpr char kGateGroup[] = "Gates: exit code 1 when one fails";
+constexpr char kFileGroup[] = "Files";
+constexpr char kEngineGroup[] = "Where to score";
+
+struct EngineFlags {
+  std::string server;
+  bool local = false;
+  double timeout_seconds = 60;
+  LocalOptions local_options;
+};
+
+void AddEngineFlags(CLI::App& command, EngineFlags& flags) {
+  auto* server =
+      command.add_option("--server", flags.server, "Score on this server")->type_name("HOST:PORT")->group(kEngineGroup);
+  auto* local = command
+                    .add_flag("--local", flags.local,
+                              "Score in this process, without a server. The default, unless the environment variable "
+                              "LIKENESS_SERVER names a server")
+                    ->group(kEngineGroup);
+  server->excludes(local);
+  auto* timeout = command.add_option("--timeout", flags.timeout_seconds, "How long to wait for a server's answer")
+                      ->type_name("SECONDS")
+                      ->capture_default_str()
+                      ->group(kEngineGroup);
+  auto* threads = command
+                      .add_option("--threads", flags.local_options.threads,
+                                  "Threads of local scoring; 0: one per core. Scores do not depend on it")
+                      ->type_name("COUNT")
+                      ->capture_default_str()
+                      ->check(CLI::Range(0, 4096))
+                      ->group(kEngineGroup);
+  auto* weights = command
+                      .add_option("--weights", flags.local_options.weights_dir,
+                                  "Where the learned metrics' weights lie, for local scoring")
+                      ->type_name("FOLDER")
+                      ->group(kEngineGroup);
+  timeout->excludes(local);
+  threads->excludes(server);
+  weights->excludes(server);
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(const EngineFlags& flags) {
+  std::string server = flags.server;
+  if (server.empty() && !flags.local) {
+    if (const char* environment = std::getenv("LIKENESS_SERVER")) server = environment;
+    if (!server.empty() && (flags.local_options.threads != 0 || !flags.local_options.weights_dir.empty())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--threads and --weights are for local scoring, but LIKENESS_SERVER is ", server,
+                       "; add --local or unset it"));
+    }
+  }
+  if (server.empty()) return MakeLocalEngine(flags.local_options);
+  // Without a port gRPC would try that of https.
+  if (server.find(':') == std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the server's address is \"", server, "\"; must be HOST:PORT, as in localhost:50051"));
+  }
+  if (!(flags.timeout_seconds > 0 && std::isfinite(flags.timeout_seconds))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--timeout is ", flags.timeout_seconds, "; must be above 0 seconds"));
+  }
+  return MakeServerEngine(server, absl::Seconds(flags.timeout_seconds));
+}
+
+// "text" is the default of every command.
+void AddFormat(CLI::App& command, std::string& format, std::vector<std::string> choices) {
+  command.add_option("--format", format, "What stdout gets")
+      ->capture_default_str()
+      ->check(CLI::IsMember(std::move(choices)))
+      ->type_name("FORMAT");
+}
+
+Format FormatOf(const std::string& name) {
+  if (name == "json") return Format::kJson;
+  return name == "csv" ? Format::kCsv : Format::kText;
+}
+
+CLI::App* AddCompare(CLI::App& app, CompareOptions& options, std::string& format, EngineFlags& flags) {
+  CLI::App* command = app.add_subcommand("compare", "Score how alike two images are; gate on the scores");
+  command->add_option("REFERENCE", options.reference_path, "The image held to be right: PNG, JPEG or WebP")
+      ->type_name("FILE")
+      ->required();
+  command->add_option("DISTORTED", options.distorted_path, "The image to judge")->type_name("FILE")->required();
+
+  const auto once = [&](const char* group, const char* name, auto& value, const char* type, const char* help) {
+    command->add_option(name, value, help)->type_name(type)->group(group);
+  };
+  // One value a flag, or CLI11 would take a following file name for one more value.
+  const auto repeatable = [&](const char* group, const char* name, std::vector<std::string>& values, const char* type,
+                              const char* help) {
+    command->add_option(name, values, help)
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->take_all()
+        ->type_name(type)
+        ->group(group);
+  };
+  repeatable(
+      kMeasureGroup, "-m,--metric", options.metrics, "NAMES",
+      "Metrics, separated by commas, each with a convention if need be (ssim:torchmetrics), or all. Default: those "
+      "of the gates, else psnr,ssim");
+  repeatable(kMeasureGroup, "-p,--parameter", options.parameters, "METRIC.NAME=VALUE",
+             "A metric's parameter, as in huber.delta=0.05");
+  once(kMeasureGroup, "--alpha-background", options.alpha_background, "GRAY",
+       "Level, 0 to 1, under images with alpha. Default: 1, white");
+  repeatable(kGateGroup, "--fail-under", options.fail_under, "METRIC=NUMBER", "Fail when the score is below NUMBER");
+  repeatable(kGateGroup, "--fail-over", options.fail_over, "METRIC=NUMBER", "Fail when the score is above NUMBER");
+  once(kFileGroup, "--map", options.map_path, "FILE",
+       "Write the per-pixel map to this .png (heat map) or .npy (float32). Of several maps, each goes to FILE-METRIC");
+  repeatable(kFileGroup, "--map-scale", options.map_scales, "[METRIC=]LOW,HIGH",
+             "Map values that are drawn darkest and brightest; LOW may be above HIGH. Default: the map's own range");
+  once(kFileGroup, "--gradient", options.gradient_path, "FILE",
+       "Write d score / d distorted to this .npy, float32 (height, width, channels)");
+  AddFormat(*command, format, {"text", "json", "csv"});
+  AddEngineFlags(*command, flags);
+  command->footer("Exit code: 0 measured and every gate passed, 1 measured and a gate failed, 2 could not measure.");
+  return command;
+}
+
+int Main(int argc, char** argv) {
+  // The server has its own flags, with its own --help.
+  if (argc > 1 && std::string(argv[1]) == "serve") return RunServer(argc - 1, argv + 1);
+
+  CLI::App app("Scores how alike two images are.", "likeness");
+  app.require_subcommand(1);
+  EngineFlags flags;
+  std::string format = "text";
+  CompareOptions compare_options;
+  const CLI::App* compare = AddCompare(app, compare_options, format, flags);
+
+  CLI::App* metrics = app.add_subcommand("metrics", "List the metrics");
+  AddFormat(*metrics, format, {"text", "json"});
+  AddEngineFlags(*metrics, flags);
+
+  std::string metric;
+  CLI::App* explain = app.add_subcommand("explain", "Tell what a metric is and how to read its scores");
+  explain->add_option("METRIC", metric, "A metric of `likeness metrics`")->required();
+  AddFormat(*explain, format, {"text", "json"});
+  AddEngineFlags(*explain, flags);
+
+  app.add_subcommand("serve", "Run the server; `likeness serve --help` lists its flags");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kPassed : kNotMeasured;
+  }
+  absl::StatusOr<std::unique_ptr<Engine>> engine = MakeEngine(flags);
+  if (!engine.ok()) return Fail(engine.status());
+  compare_options.format = FormatOf(format);
+  if (compare->parsed()) return RunCompare(**engine, compare_options);
+  if (metrics->parsed()) return RunMetrics(**engine, FormatOf(format));
+  return RunExplain(**engine, metric, FormatOf(format));
+}
+
+}  // namespace
+}  // namespace likeness::cli
+
+int main(int argc, char** argv) { return likeness::cli::Main(argc, argv); }

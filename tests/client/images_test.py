@@ -1,0 +1,203 @@
+"""`likeness compare`: what images it takes and refuses, and the files that it writes."""
+
+import struct
+import unittest
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from support import COFFEE, CommandTest, likeness, mae, noisy, photo, write_png
+
+
+class Kinds(CommandTest):
+    def assert_mae(self, reference, distorted, expected):
+        self.assertAlmostEqual(self.score(reference, distorted, "mae"), expected, delta=2e-7)
+
+    def test_odd_and_tiny_sizes(self):
+        for height, width in ((1, 1), (1, 7), (5, 3), (33, 17), (64, 65), (197, 301)):
+            clean, grainy = self.clean[:height, :width], self.grainy[:height, :width]
+            a = write_png(self.folder / "odd_a.png", clean)
+            b = write_png(self.folder / "odd_b.png", grainy)
+            with self.subTest(f"{width}x{height}"):
+                self.assert_mae(a, b, mae(clean, grainy))
+
+    def test_gray(self):
+        a = write_png(self.folder / "gray_a.png", self.clean[:, :, 1])
+        b = write_png(self.folder / "gray_b.png", self.grainy[:, :, 1])
+        self.assert_mae(a, b, mae(self.clean[:, :, 1], self.grainy[:, :, 1]))
+
+    def test_gray_beside_colour_is_taken_as_equal_channels(self):
+        gray = self.clean[:, :, 1]
+        a = write_png(self.folder / "mixed_gray.png", gray)
+        self.assert_mae(a, self.distorted, mae(np.repeat(gray[:, :, None], 3, axis=2), self.grainy))
+
+    def test_16_bit_is_read_at_full_depth(self):
+        a = self.clean.astype(np.uint16) * 257
+        b = np.clip(a.astype(np.int64) + 3, 0, 65535).astype(np.uint16)  # lost if it were cut to 8 bits
+        self.assert_mae(write_png(self.folder / "deep_a.png", a), write_png(self.folder / "deep_b.png", b),
+                        mae(a, b, 65535))
+        # The same picture in 8 and in 16 bits is the same picture.
+        self.assertEqual(self.score(self.reference, self.folder / "deep_a.png", "mae"), 0.0)
+
+    def test_alpha_is_composited_over_the_background(self):
+        alpha = np.tile(np.linspace(0, 255, self.clean.shape[1]).round().astype(np.uint8), (self.clean.shape[0], 1))
+        a = write_png(self.folder / "alpha_a.png", np.dstack([self.clean, alpha]))
+        b = write_png(self.folder / "alpha_b.png", np.dstack([self.grainy, alpha]))
+        opacity = alpha[:, :, None] / 255.0
+        difference = np.abs(self.clean.astype(float) - self.grainy.astype(float)) / 255.0
+        self.assert_mae(a, b, float(np.mean(difference * opacity)))  # the same background on both sides cancels
+        for background in (0.0, 0.25, 1.0):
+            over = self.clean / 255.0 * opacity + background * (1 - opacity)
+            expected = float(np.mean(np.abs(over - self.clean / 255.0)))
+            score = self.score(a, self.reference, "mae", "--alpha-background", background)
+            self.assertAlmostEqual(score, expected, delta=2e-7)
+
+    def test_jpeg_and_webp(self):
+        self.assertEqual(self.score(COFFEE, COFFEE, "mae"), 0.0)
+        webp = self.folder / "lossless.webp"
+        Image.fromarray(self.clean).save(webp, lossless=True, exact=True)
+        self.assertEqual(self.score(self.reference, webp, "mae"), 0.0)
+        coffee = write_png(self.folder / "coffee.png", photo(COFFEE))
+        # Two JPEG decoders may differ by a level where they round the inverse transform.
+        self.assertLess(self.score(COFFEE, coffee, "mae"), 1.0 / 255)
+
+
+class Refusals(CommandTest):
+    def refuse(self, path, *says):
+        self.assert_not_measured("compare", path, self.distorted, "-m", "mae", says=("reference", *says))
+        self.assert_not_measured("compare", self.reference, path, "-m", "mae", says=("distorted", *says))
+
+    def test_missing_files_and_folders(self):
+        self.assert_not_measured("compare", self.folder / "nowhere.png", self.distorted, says="nowhere.png")
+        self.assert_not_measured("compare", self.reference, self.folder, says=str(self.folder))
+        empty = self.folder / "empty.png"
+        empty.write_bytes(b"")
+        self.assert_not_measured("compare", empty, self.distorted, says="empty.png is empty")
+
+    def test_sizes_that_differ(self):
+        smaller = write_png(self.folder / "smaller.png", self.clean[:-1])
+        self.assert_not_measured("compare", self.reference, smaller, says=("301x197", "301x196"))
+
+    def test_what_is_no_image(self):
+        text = self.folder / "text.png"
+        text.write_text("P3 1 1 255 0 0 0 but not a PNG")
+        self.refuse(text)
+
+    def test_truncated_and_corrupt_files(self):
+        good = self.reference.read_bytes()
+        bad = self.folder / "bad.png"
+        for name, bytes_ in (("cut", good[: len(good) // 2]), ("header only", good[:33]), ("signature only", good[:8]),
+                             ("flipped bits", good[:5000] + bytes([good[5000] ^ 0xFF]) + good[5001:])):
+            bad.write_bytes(bytes_)
+            with self.subTest(name):
+                self.refuse(bad)
+        cut = self.folder / "cut.jpg"
+        cut.write_bytes(COFFEE.read_bytes()[:9000])
+        self.assert_not_measured("compare", COFFEE, cut, "-m", "mae", says="distorted")
+
+    def test_a_header_that_promises_too_much(self):
+        def chunk(kind, data):
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+        huge = self.folder / "huge.png"
+        for width, height in ((100_000, 100_000), (0x7FFFFFFF, 1), (0, 5)):
+            huge.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+                             chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b""))
+            with self.subTest(f"{width}x{height}"):
+                self.refuse(huge)
+
+    def test_metrics_and_parameters_that_are_not(self):
+        pair = ("compare", self.reference, self.distorted)
+        self.assert_not_measured(*pair, "-m", "sssim", says=('"sssim"', "known metrics", "mae"))
+        self.assert_not_measured(*pair, "-m", "gmsd:nonsense", says="nonsense")
+        self.assert_not_measured(*pair, "-m", "mae,,psnr", says="--metric")
+        self.assert_not_measured(*pair, "-m", "mae,mae", says="twice")
+        self.assert_not_measured(*pair, "-m", "huber", "-p", "huber.delta", says="METRIC.PARAMETER=VALUE")
+        self.assert_not_measured(*pair, "-m", "huber", "-p", "huber.gamma=1", says=("gamma", "delta"))
+        self.assert_not_measured(*pair, "-m", "huber", "-p", "huber.delta=wide", says="wide")
+        self.assert_not_measured(*pair, "-m", "huber", "-p", "huber.delta=-1", says="delta")
+        self.assert_not_measured(*pair, "-m", "mae", "-p", "huber.delta=1", says="not asked for")
+
+    def test_bad_flags(self):
+        pair = ("compare", self.reference, self.distorted)
+        self.assert_not_measured()
+        self.assert_not_measured("compare", self.reference)
+        self.assert_not_measured("nonsense")
+        self.assert_not_measured(*pair, "--nonsense")
+        self.assert_not_measured(*pair, "--format", "yaml", says="yaml")
+        self.assert_not_measured(*pair, "--map", "map.gif", says=".png")
+        self.assert_not_measured(*pair, "--gradient", "gradient.png", says=".npy")
+        self.assert_not_measured(*pair, "--map", "map.png", "--map-scale", "1", says="--map-scale")
+        self.assert_not_measured(*pair, "--alpha-background", "2", says="alpha")
+        self.assert_not_measured(*pair, "--map", "/no/such/folder/map.png", "-m", "mae", says="/no/such/folder/map.png")
+
+
+class Files(CommandTest):
+    def lightness(self, path):
+        return np.asarray(Image.open(path).convert("RGB")).astype(float) @ np.array([0.2126, 0.7152, 0.0722])
+
+    def test_map_as_array(self):
+        path = self.folder / "mae.npy"
+        self.run_ok("compare", self.reference, self.distorted, "-m", "mae", "--map", path)
+        samples = np.load(path)
+        self.assertEqual((samples.dtype, samples.shape), (np.float32, self.clean.shape))
+        expected = np.abs(self.clean.astype(np.float64) - self.grainy) / 255.0
+        np.testing.assert_allclose(samples, expected, atol=1e-6)
+
+    def test_heat_map_rises_in_lightness_with_the_map(self):
+        ramp = np.zeros((4, 256, 3), np.uint8)
+        steps = ramp + np.arange(256, dtype=np.uint8)[None, :, None]
+        a, b = write_png(self.folder / "flat.png", ramp), write_png(self.folder / "ramp.png", steps)
+        path = self.folder / "ramp_map.png"
+        answer = self.compare_json(a, b, "-m", "mae", "--map", path)
+        told = answer["scores"][0]["map"]
+        self.assertEqual((told["file"], told["low"], told["width"], told["height"]), (str(path), 0.0, 256, 4))
+        self.assertAlmostEqual(told["high"], 1.0, delta=1e-6)
+        light = self.lightness(path)
+        self.assertEqual(light.shape, (4, 256))
+        # Rounding to bytes may take a level off one channel where another gains it.
+        self.assertTrue(np.all(np.diff(light[0]) > -0.5))
+        self.assertLess(light[0, 0], 20)
+        self.assertGreater(light[0, -1], 220)
+        self.assertEqual(len(np.unique(np.asarray(Image.open(path))[0], axis=0)), 256)
+
+    def test_heat_map_scale_and_its_reverse(self):
+        paths = [self.folder / f"scale_{i}.png" for i in range(3)]
+        for path, scale in zip(paths, ("0,0.2", "mae=0.2,0", "-1,-0.5")):
+            self.run_ok("compare", self.reference, self.distorted, "-m", "mae", "--map", path, f"--map-scale={scale}")
+        forward, reverse, above = map(self.lightness, paths)
+        self.assertLess(np.corrcoef(forward.ravel(), reverse.ravel())[0, 1], -0.9)
+        self.assertEqual(len(np.unique(above)), 1)  # every sample is past the bright end
+        self.assertGreater(above[0, 0], 220)
+
+    def test_equal_images_give_a_dark_map(self):
+        path = self.folder / "same.png"
+        self.run_ok("compare", self.reference, self.reference, "-m", "mae", "--map", path)
+        self.assertLess(self.lightness(path).max(), 20)
+
+    def test_several_maps_and_gradients_get_names_of_their_own(self):
+        self.run_ok("compare", self.reference, self.distorted, "-m", "mae,gmsd,gmsd:pyiqa", "--map", self.folder / "m.png",
+                    "--gradient", self.folder / "g.npy")
+        for stem in ("mae", "gmsd", "gmsd-pyiqa"):
+            self.assertTrue((self.folder / f"m-{stem}.png").is_file(), stem)
+            self.assertEqual(np.load(self.folder / f"g-{stem}.npy").shape, self.clean.shape)
+        self.assertFalse((self.folder / "m.png").exists())
+
+    def test_gradient_of_mse(self):
+        path = self.folder / "mse_gradient.npy"
+        self.run_ok("compare", self.reference, self.distorted, "-m", "mse", "--gradient", path)
+        gradient = np.load(path)
+        error = (self.grainy.astype(np.float64) - self.clean) / 255.0
+        self.assertEqual((gradient.dtype, gradient.shape), (np.float32, self.clean.shape))
+        np.testing.assert_allclose(gradient, 2 * error / error.size, rtol=1e-5, atol=1e-12)
+
+    def test_gradient_has_the_channels_of_the_distorted_file(self):
+        path = self.folder / "gray_gradient.npy"
+        gray = write_png(self.folder / "gray.png", noisy(self.clean[:, :, 0]))
+        self.run_ok("compare", self.reference, gray, "-m", "mae", "--gradient", path)
+        self.assertEqual(np.load(path).shape, (*self.clean.shape[:2], 1))
+
+
+if __name__ == "__main__":
+    unittest.main()
