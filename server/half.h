@@ -1,0 +1,31 @@
+// float32 to IEEE 754 binary16, for maps and gradients sent at half size.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace likeness::server {
+
+// Rounds to nearest, ties to even; beyond 65504 (after rounding) it is infinite. NaN stays NaN.
+inline std::uint16_t ToHalf(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  const std::uint32_t sign = bits >> 16 & 0x8000u;
+  const std::uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00u);
+  // 65520 and above round to infinity.
+  if (magnitude >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00u);
+  if (magnitude < 0x38800000u) {
+    // Subnormal: adding 2^-1 * 2^-13 leaves exactly the bits of binary16's subnormals, rounded by the addition.
+    float absolute;
+    std::memcpy(&absolute, &magnitude, sizeof(absolute));
+    const float aligned = absolute + 0.5f;
+    std::uint32_t aligned_bits;
+    std::memcpy(&aligned_bits, &aligned, sizeof(aligned_bits));
+    return static_cast<std::uint16_t>(sign | (aligned_bits - 0x3f000000u));
+  }
+  const std::uint32_t rounding = 0xfffu + (magnitude >> 13 & 1u);
+  return static_cast<std::uint16_t>(sign | (magnitude - 0x38000000u + rounding) >> 13);
+}
+
+}  // namespace likeness::server

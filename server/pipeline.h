@@ -1,0 +1,132 @@
+// The way of one request, between the wire and the scorer: admit, decode, queue. Knows no protobuf.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "kernels/scorer.h"
+#include "server/batcher.h"
+#include "server/budget.h"
+#include "server/decode/decode.h"
+#include "server/telemetry.h"
+#include "server/worker_pool.h"
+
+namespace likeness::server {
+
+struct PipelineOptions {
+  ImageLimits image_limits;
+  BatcherOptions batcher;
+  int decode_threads = 0;
+  std::int64_t max_output_bytes = std::int64_t{512} << 20;
+  std::int64_t max_in_flight_bytes = std::int64_t{2} << 30;
+  std::int64_t max_metrics = 64;
+  absl::Duration retry_delay = absl::Milliseconds(200);
+};
+
+struct EncodedFile {
+  absl::string_view bytes;
+};
+using ImageSource = std::variant<RawSamples, EncodedFile>;
+
+struct MetricAsk {
+  MetricRequest request;
+  // Maps and gradients leave as float16: half the bytes against max_output_bytes.
+  bool half_output = false;
+};
+
+// What became of one MetricAsk.
+struct MetricOutcome {
+  // Nothing but `result.status` is filled when the metric could not be resolved.
+  ResolvedMetric resolved;
+  MetricResult result;
+};
+
+// One request on its way. Made by the caller, who keeps it until `done` was called and the reply has left: the budget
+// counts it for exactly as long as it exists.
+struct PairWork {
+  explicit PairWork(ByteBudget* budget) : lease(budget) {}
+
+  // Filled by the caller. Views must stay valid until `done` is called.
+  ImageSource reference;
+  ImageSource distorted;
+  std::vector<MetricAsk> metrics;
+  double alpha_background = 1.0;
+  std::int64_t message_bytes = 0;
+  absl::Time deadline = absl::InfiniteFuture();
+  std::shared_ptr<const std::atomic<bool>> cancelled;
+  // Called exactly once, on a thread of the pipeline, when Start returned OK. May destroy this PairWork.
+  std::function<void()> done;
+
+  // Filled by the pipeline before it calls `done`. Not OK: the outcomes mean nothing.
+  absl::Status status;
+  std::vector<MetricOutcome> outcomes;
+  // The slower lane's, where a request has metrics in both.
+  absl::Duration decode_time;
+  absl::Duration queue_time;
+  absl::Duration compute_time;
+  int batch_size = 0;
+
+  // The pipeline's own.
+  Lease lease;
+  absl::Time received_at;
+  Image decoded[2];
+  ImageView views[2];
+  // Metrics of a lane and where their outcomes go.
+  std::vector<ResolvedMetric> lane_metrics[kLaneCount];
+  std::vector<int> lane_outcomes[kLaneCount];
+  std::int64_t lane_output_bytes[kLaneCount] = {0, 0};
+  // Each lane writes its own; whoever takes `pending` to 0 joins them.
+  absl::Status lane_status[kLaneCount];
+  absl::Duration lane_queue_time[kLaneCount];
+  absl::Duration lane_compute_time[kLaneCount];
+  int lane_batch_size[kLaneCount] = {0, 0};
+  std::atomic<int> pending{0};
+};
+
+// Thread safe. A metric that cannot be computed fails alone, in its outcome. The call fails when the images are at
+// fault, when there is no room, or when every one of its metrics is unknown or has a bad parameter: such a request is a
+// mistake of its author, not a partial result.
+class Pipeline {
+ public:
+  // `scorer` and `telemetry` must outlive it.
+  Pipeline(const PipelineOptions& options, const Scorer& scorer, Telemetry& telemetry);
+  // Finishes everything that was started.
+  ~Pipeline() = default;
+
+  ByteBudget& budget() { return budget_; }
+
+  // Checks what is cheap, counts the message and returns; the rest happens elsewhere. Does not block. Not OK: `done`
+  // will not be called. RESOURCE_EXHAUSTED: no room.
+  absl::Status Start(PairWork& work);
+
+ private:
+  // Each runs on a worker. Prepare and what it calls return the status that the call fails with.
+  void Prepare(PairWork& work);
+  absl::Status Admit(PairWork& work, FileHeader (&headers)[2]);
+  absl::Status ResolveMetrics(PairWork& work);
+  absl::Status Decode(PairWork& work, const FileHeader (&headers)[2]);
+  // Counts `bytes` more, or says why not.
+  absl::Status Charge(PairWork& work, std::int64_t bytes);
+  void Enqueue(PairWork& work);
+  void OnJobDone(PairWork& work, Lane lane, Job& job, const absl::Status& status);
+  static void Join(PairWork& work);
+
+  const PipelineOptions options_;
+  const Scorer& scorer_;
+  Telemetry& telemetry_;
+  ByteBudget budget_;
+  // Jobs end in posts to the workers, and workers submit jobs: the batcher, made last, drains into living workers; by
+  // then nothing is left to submit, because the service waits until it is idle.
+  WorkerPool workers_;
+  Batcher batcher_;
+};
+
+}  // namespace likeness::server

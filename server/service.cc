@@ -1,0 +1,244 @@
+#include "server/service.h"
+
+#include <utility>
+
+#include "server/build_info.h"
+#include "server/error.h"
+#include "server/reason.h"
+#include "server/translate.h"
+
+namespace likeness::server {
+namespace {
+
+PipelineOptions OptionsOf(const ServerConfig& config) {
+  PipelineOptions options;
+  options.image_limits.encoded_bytes = config.max_encoded_bytes;
+  options.image_limits.side = static_cast<int>(config.max_side);
+  options.image_limits.pixels = config.max_pixels;
+  options.batcher.slot_count = {static_cast<int>(config.pixel_slots), static_cast<int>(config.learned_slots)};
+  options.batcher.batch_bytes = config.batch_bytes;
+  options.decode_threads = static_cast<int>(config.decode_threads);
+  options.max_output_bytes = config.max_output_bytes;
+  options.max_in_flight_bytes = config.max_in_flight_bytes;
+  options.max_metrics = config.max_metrics;
+  options.retry_delay = absl::Milliseconds(config.retry_delay_ms);
+  return options;
+}
+
+// What the docs' cost column and ListMetrics speak of.
+ImageView ShapeOf1080p() {
+  ImageView view;
+  view.width = 1920;
+  view.height = 1080;
+  view.channels = 3;
+  view.row_bytes = 1920 * 3;
+  return view;
+}
+
+const char kNotInThisVersion[] = "is not in this version; send both images with Score";
+
+}  // namespace
+
+// Request and response of one call, with the time at which the request's bytes were at hand: gRPC asks for the messages
+// when it has the bytes and before it parses them.
+class Service::TimedMessages final : public grpc::MessageHolder<v1::ScoreRequest, v1::ScoreResponse> {
+ public:
+  TimedMessages() {
+    set_request(&request_);
+    set_response(&response_);
+  }
+  void Release() override { delete this; }
+  absl::Time received_at() const { return received_at_; }
+
+ private:
+  const absl::Time received_at_ = absl::Now();
+  v1::ScoreRequest request_;
+  v1::ScoreResponse response_;
+};
+
+class Service::TimedAllocator final : public grpc::MessageAllocator<v1::ScoreRequest, v1::ScoreResponse> {
+ public:
+  grpc::MessageHolder<v1::ScoreRequest, v1::ScoreResponse>* AllocateMessages() override { return new TimedMessages; }
+};
+
+// One Score call, from the handler to the reply handed to the transport. Deletes itself.
+class Service::ScoreCall final : public grpc::ServerUnaryReactor {
+ public:
+  ScoreCall(Service* service, grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
+            v1::ScoreResponse* response)
+      : service_(*service), request_(*request), response_(response), work_(&service->pipeline_.budget()) {
+    const auto* const messages = static_cast<const TimedMessages*>(context->GetRpcAllocatorState());
+    received_at_ = messages->received_at();
+    service_.OnScoreBegin();
+    service_.telemetry_.ObserveStage(Stage::kReceive, absl::Now() - received_at_);
+    absl::Status status = Start(*context);
+    if (!status.ok()) Reply(std::move(status));
+  }
+
+  // On any thread, also while the call is being answered.
+  void OnCancel() override { cancelled_->store(true, std::memory_order_relaxed); }
+
+  void OnDone() override {
+    const absl::Time now = absl::Now();
+    if (code_ == absl::StatusCode::kOk) service_.telemetry_.ObserveStage(Stage::kReply, now - replied_at_);
+    service_.telemetry_.CountRequest("Score", code_, now - received_at_);
+    Service& service = service_;
+    delete this;
+    service.OnScoreEnd();
+  }
+
+ private:
+  absl::Status Start(const grpc::CallbackServerContext& context) {
+    if (service_.draining_.load()) {
+      return WithReason(absl::UnavailableError("this server is shutting down; send the request to another one"),
+                        kDraining);
+    }
+    absl::Status status = FromProto(request_, work_);
+    if (!status.ok()) return status;
+    work_.deadline = absl::FromChrono(context.deadline());
+    work_.cancelled = cancelled_;
+    work_.done = [this] { OnScored(); };
+    return service_.pipeline_.Start(work_);
+  }
+
+  void OnScored() {
+    if (!work_.status.ok()) {
+      Reply(work_.status);
+      return;
+    }
+    replied_at_ = absl::Now();
+    ToProto(request_, work_, response_);
+    *response_->mutable_provenance() = service_.provenance_;
+    for (int i = 0; i < response_->results_size(); ++i) {
+      const absl::Status& status = work_.outcomes[i].result.status;
+      const std::string& metric = response_->results(i).metric();
+      if (status.ok()) {
+        service_.telemetry_.ObserveScore(metric, work_.outcomes[i].result.score);
+      } else {
+        service_.telemetry_.CountMetricFailure(metric, status.code());
+      }
+    }
+    Reply(absl::OkStatus());
+  }
+
+  // The call may be gone when Finish returns.
+  void Reply(absl::Status status) {
+    code_ = status.code();
+    const std::string reason = ReasonOf(status);
+    if (!reason.empty()) service_.telemetry_.CountRejection(reason);
+    Finish(ToGrpcStatus(status));
+  }
+
+  Service& service_;
+  const v1::ScoreRequest& request_;
+  v1::ScoreResponse* const response_;
+  // Outlives the call where a job still looks at it.
+  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  absl::Time received_at_;
+  absl::Time replied_at_;
+  absl::StatusCode code_ = absl::StatusCode::kOk;
+  PairWork work_;
+};
+
+Service::Service(const ServerConfig& config, const Scorer& scorer, Telemetry& telemetry)
+    : telemetry_(telemetry),
+      allocator_(std::make_unique<TimedAllocator>()),
+      pipeline_(OptionsOf(config), scorer, telemetry) {
+  SetMessageAllocatorFor_Score(allocator_.get());
+
+  provenance_.set_backend(scorer.backend());
+  provenance_.set_instruction_set(scorer.instruction_set());
+  provenance_.set_precision("exact");
+  provenance_.set_build(BuildInfo());
+
+  const ImageView shape = ShapeOf1080p();
+  for (const MetricInfo& metric : scorer.metrics()) {
+    const absl::StatusOr<ResolvedMetric> resolved = scorer.Resolve({metric.id, {}, false, false});
+    absl::StatusOr<Plan> plan = resolved.status();
+    if (resolved.ok()) plan = scorer.MakePlan(*resolved, shape, shape);
+    ToProto(metric, plan.ok() ? &*plan : nullptr, metrics_.add_metrics());
+  }
+
+  info_.set_build(BuildInfo());
+  info_.set_backend(scorer.backend());
+  info_.set_instruction_set(scorer.instruction_set());
+  info_.add_backends_built("cpu");
+#ifdef LIKENESS_ENABLE_CUDA
+  info_.add_backends_built("cuda");
+#endif
+  ToProto(config, info_.mutable_limits());
+}
+
+void Service::StartDraining() { draining_.store(true); }
+
+bool Service::WaitIdle(absl::Time deadline) {
+  absl::MutexLock lock(&mutex_);
+  const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return in_flight_ == 0; };
+  return mutex_.AwaitWithDeadline(absl::Condition(&idle), deadline);
+}
+
+int Service::in_flight() const {
+  absl::MutexLock lock(&mutex_);
+  return in_flight_;
+}
+
+void Service::OnScoreBegin() {
+  absl::MutexLock lock(&mutex_);
+  ++in_flight_;
+  telemetry_.SetInFlight(in_flight_, pipeline_.budget().used_bytes());
+}
+
+void Service::OnScoreEnd() {
+  absl::MutexLock lock(&mutex_);
+  --in_flight_;
+  telemetry_.SetInFlight(in_flight_, pipeline_.budget().used_bytes());
+}
+
+grpc::ServerUnaryReactor* Service::Score(grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
+                                         v1::ScoreResponse* response) {
+  return new ScoreCall(this, context, request, response);
+}
+
+grpc::ServerUnaryReactor* Service::Answer(grpc::CallbackServerContext* context, const char* method,
+                                          const absl::Status& status) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  telemetry_.CountRequest(method, status.code(), absl::ZeroDuration());
+  reactor->Finish(ToGrpcStatus(status));
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* Service::ListMetrics(grpc::CallbackServerContext* context, const v1::ListMetricsRequest*,
+                                               v1::ListMetricsResponse* response) {
+  *response = metrics_;
+  return Answer(context, "ListMetrics", absl::OkStatus());
+}
+
+grpc::ServerUnaryReactor* Service::GetServerInfo(grpc::CallbackServerContext* context, const v1::GetServerInfoRequest*,
+                                                 v1::GetServerInfoResponse* response) {
+  *response = info_;
+  return Answer(context, "GetServerInfo", absl::OkStatus());
+}
+
+grpc::ServerBidiReactor<v1::ScoreRequest, v1::ScoreResponse>* Service::ScoreStream(grpc::CallbackServerContext*) {
+  class Refusal final : public grpc::ServerBidiReactor<v1::ScoreRequest, v1::ScoreResponse> {
+   public:
+    explicit Refusal(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
+    void OnDone() override { delete this; }
+  };
+  const absl::Status status = absl::UnimplementedError(std::string("ScoreStream ") + kNotInThisVersion);
+  telemetry_.CountRequest("ScoreStream", status.code(), absl::ZeroDuration());
+  return new Refusal(status);
+}
+
+grpc::ServerUnaryReactor* Service::PutReference(grpc::CallbackServerContext* context, const v1::PutReferenceRequest*,
+                                                v1::PutReferenceResponse*) {
+  return Answer(context, "PutReference", absl::UnimplementedError(std::string("PutReference ") + kNotInThisVersion));
+}
+
+grpc::ServerUnaryReactor* Service::DeleteReference(grpc::CallbackServerContext* context,
+                                                   const v1::DeleteReferenceRequest*, v1::DeleteReferenceResponse*) {
+  return Answer(context, "DeleteReference",
+                absl::UnimplementedError(std::string("DeleteReference ") + kNotInThisVersion));
+}
+
+}  // namespace likeness::server

@@ -1,0 +1,70 @@
+// The gRPC face: translates, hands on, answers. Never decodes, blocks or scores.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "grpcpp/grpcpp.h"
+#include "kernels/scorer.h"
+#include "likeness/v1/likeness.grpc.pb.h"
+#include "server/config.h"
+#include "server/pipeline.h"
+#include "server/telemetry.h"
+
+namespace likeness::server {
+
+// Thread safe. Must outlive the grpc::Server that it is registered with.
+class Service final : public v1::ScoringService::CallbackService {
+ public:
+  // `scorer` and `telemetry` must outlive it.
+  Service(const ServerConfig& config, const Scorer& scorer, Telemetry& telemetry);
+
+  // From now on Score answers UNAVAILABLE with DRAINING; calls in flight go on.
+  void StartDraining();
+  // True when no Score call is in flight, its reply handed to the transport included; false at the deadline.
+  bool WaitIdle(absl::Time deadline);
+  int in_flight() const;
+
+  grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
+                                  v1::ScoreResponse* response) override;
+  grpc::ServerUnaryReactor* ListMetrics(grpc::CallbackServerContext* context, const v1::ListMetricsRequest* request,
+                                        v1::ListMetricsResponse* response) override;
+  grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context, const v1::GetServerInfoRequest* request,
+                                          v1::GetServerInfoResponse* response) override;
+  grpc::ServerBidiReactor<v1::ScoreRequest, v1::ScoreResponse>* ScoreStream(
+      grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* PutReference(grpc::CallbackServerContext* context, const v1::PutReferenceRequest* request,
+                                         v1::PutReferenceResponse* response) override;
+  grpc::ServerUnaryReactor* DeleteReference(grpc::CallbackServerContext* context,
+                                            const v1::DeleteReferenceRequest* request,
+                                            v1::DeleteReferenceResponse* response) override;
+
+ private:
+  class ScoreCall;
+  class TimedMessages;
+  class TimedAllocator;
+
+  // Counts and answers a call that needs no work.
+  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const char* method,
+                                   const absl::Status& status);
+  void OnScoreBegin();
+  void OnScoreEnd();
+
+  Telemetry& telemetry_;
+  v1::Provenance provenance_;
+  v1::ListMetricsResponse metrics_;
+  v1::GetServerInfoResponse info_;
+  std::atomic<bool> draining_{false};
+  mutable absl::Mutex mutex_;
+  int in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::unique_ptr<grpc::MessageAllocator<v1::ScoreRequest, v1::ScoreResponse>> allocator_;
+  // Last: its threads finish calls, which use the rest.
+  Pipeline pipeline_;
+};
+
+}  // namespace likeness::server

@@ -1,0 +1,169 @@
+#include "server/telemetry.h"
+
+#include <array>
+#include <cmath>
+#include <exception>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "prometheus/counter.h"
+#include "prometheus/exposer.h"
+#include "prometheus/gauge.h"
+#include "prometheus/histogram.h"
+#include "prometheus/registry.h"
+
+namespace likeness::server {
+namespace {
+
+using prometheus::Histogram;
+
+constexpr std::array<const char*, 5> kStageNames = {"receive", "decode", "queue", "compute", "reply"};
+
+// 50 us to 100 s, three a decade: a score of a thumbnail and a gradient at 4K both fall inside.
+Histogram::BucketBoundaries DurationBuckets() {
+  return {5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05,
+          0.1,  0.2,  0.5,  1.0,  2.0,  5.0,  10.0, 20.0, 50.0, 100.0};
+}
+
+// Twenty equal steps of a bounded range; decibels (unbounded and rising with quality) 5 to 100; else half decades.
+Histogram::BucketBoundaries ScoreBuckets(const MetricInfo& info) {
+  Histogram::BucketBoundaries buckets;
+  if (std::isfinite(info.range_low) && std::isfinite(info.range_high)) {
+    for (int i = 1; i <= 20; ++i) buckets.push_back(info.range_low + (info.range_high - info.range_low) * i / 20);
+  } else if (info.direction == Direction::kHigherIsBetter) {
+    for (int decibels = 5; decibels <= 100; decibels += 5) buckets.push_back(decibels);
+  } else {
+    for (int exponent = -10; exponent <= 12; ++exponent) buckets.push_back(std::pow(10.0, exponent / 2.0));
+  }
+  return buckets;
+}
+
+}  // namespace
+
+struct Telemetry::Impl {
+  struct ScoreSeries {
+    Histogram* finite;
+    prometheus::Counter* infinite;
+  };
+
+  std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
+  prometheus::Family<prometheus::Counter>* requests;
+  prometheus::Family<Histogram>* durations;
+  std::array<Histogram*, kStageNames.size()> stages;
+  prometheus::Family<prometheus::Counter>* rejections;
+  prometheus::Family<prometheus::Counter>* metric_failures;
+  std::array<Histogram*, kLaneCount> batches;
+  std::array<prometheus::Gauge*, kLaneCount> queue_jobs;
+  std::array<prometheus::Gauge*, kLaneCount> queue_bytes;
+  prometheus::Gauge* in_flight_requests;
+  prometheus::Gauge* in_flight_bytes;
+  std::map<std::string, ScoreSeries> scores;
+  // Last: its threads read the registry until it is gone.
+  std::unique_ptr<prometheus::Exposer> exposer;
+};
+
+Telemetry::Telemetry(const std::string& build, const std::string& backend, const std::string& instruction_set,
+                     absl::Span<const MetricInfo> metrics)
+    : impl_(std::make_unique<Impl>()) {
+  prometheus::Registry& registry = *impl_->registry;
+  const auto counters = [&registry](const char* name, const char* help) {
+    return &prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+  };
+  const auto gauges = [&registry](const char* name, const char* help) {
+    return &prometheus::BuildGauge().Name(name).Help(help).Register(registry);
+  };
+  const auto histograms = [&registry](const char* name, const char* help) {
+    return &prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+  };
+  impl_->requests = counters("likeness_requests_total", "Calls answered, by method and status code");
+  impl_->durations = histograms("likeness_request_duration_seconds", "From the message at hand to the reply sent");
+  impl_->rejections = counters("likeness_rejections_total", "Calls refused, by the reason in ErrorInfo");
+  impl_->metric_failures = counters("likeness_metric_failures_total", "Metrics that failed alone, by status code");
+
+  auto* const stages = histograms("likeness_stage_duration_seconds", "Time that a request spent in each stage");
+  for (std::size_t i = 0; i < kStageNames.size(); ++i) {
+    impl_->stages[i] = &stages->Add({{"stage", kStageNames[i]}}, DurationBuckets());
+  }
+  auto* const batches = histograms("likeness_batch_pairs", "Pairs scored together");
+  auto* const queue_jobs = gauges("likeness_queue_jobs", "Pairs that wait for a slot");
+  auto* const queue_bytes = gauges("likeness_queue_bytes", "Images and outputs of the pairs that wait for a slot");
+  for (const Lane lane : {Lane::kPixel, Lane::kLearned}) {
+    const auto i = static_cast<std::size_t>(lane);
+    const prometheus::Labels labels = {{"lane", LaneName(lane)}};
+    impl_->batches[i] = &batches->Add(labels, Histogram::BucketBoundaries{1, 2, 4, 8, 16, 32, 64, 128, 256});
+    impl_->queue_jobs[i] = &queue_jobs->Add(labels);
+    impl_->queue_bytes[i] = &queue_bytes->Add(labels);
+  }
+  impl_->in_flight_requests = &gauges("likeness_in_flight_requests", "Score calls not yet answered")->Add({});
+  impl_->in_flight_bytes =
+      &gauges("likeness_in_flight_bytes", "Messages, images and replies counted against the budget")->Add({});
+
+  auto* const scores = histograms("likeness_score", "Finite scores, by metric");
+  auto* const infinite = counters("likeness_infinite_scores_total", "Infinite scores, by metric");
+  for (const MetricInfo& info : metrics) {
+    const prometheus::Labels labels = {{"metric", info.id}};
+    impl_->scores[info.id] = {&scores->Add(labels, ScoreBuckets(info)), &infinite->Add(labels)};
+  }
+  gauges("likeness_build_info", "1; the labels say which build this is and what it runs on")
+      ->Add({{"build", build}, {"backend", backend}, {"instruction_set", instruction_set}})
+      .Set(1.0);
+}
+
+Telemetry::~Telemetry() = default;
+
+absl::StatusOr<int> Telemetry::Expose(const std::string& host, int port) {
+  const std::string address = absl::StrCat(host, ":", port);
+  // The library reports by exception; it must not leave this function.
+  try {
+    impl_->exposer = std::make_unique<prometheus::Exposer>(address, 1);
+    impl_->exposer->RegisterCollectable(impl_->registry);
+    return impl_->exposer->GetListeningPorts().at(0);
+  } catch (const std::exception& problem) {
+    return absl::FailedPreconditionError(absl::StrCat("cannot serve telemetry on ", address, ": ", problem.what(),
+                                                      "; choose another telemetry_port, or -1 for none"));
+  }
+}
+
+void Telemetry::CountRequest(const std::string& method, absl::StatusCode code, absl::Duration duration) {
+  impl_->requests->Add({{"method", method}, {"code", absl::StatusCodeToString(code)}}).Increment();
+  impl_->durations->Add({{"method", method}}, DurationBuckets()).Observe(absl::ToDoubleSeconds(duration));
+}
+
+void Telemetry::ObserveStage(Stage stage, absl::Duration duration) {
+  impl_->stages[static_cast<std::size_t>(stage)]->Observe(absl::ToDoubleSeconds(duration));
+}
+
+void Telemetry::CountRejection(const std::string& reason) { impl_->rejections->Add({{"reason", reason}}).Increment(); }
+
+void Telemetry::ObserveBatch(Lane lane, int pair_count) {
+  impl_->batches[static_cast<std::size_t>(lane)]->Observe(pair_count);
+}
+
+void Telemetry::SetQueue(Lane lane, int job_count, std::int64_t bytes) {
+  impl_->queue_jobs[static_cast<std::size_t>(lane)]->Set(job_count);
+  impl_->queue_bytes[static_cast<std::size_t>(lane)]->Set(static_cast<double>(bytes));
+}
+
+void Telemetry::SetInFlight(std::int64_t request_count, std::int64_t bytes) {
+  impl_->in_flight_requests->Set(static_cast<double>(request_count));
+  impl_->in_flight_bytes->Set(static_cast<double>(bytes));
+}
+
+void Telemetry::ObserveScore(const std::string& metric_id, double score) {
+  const auto series = impl_->scores.find(metric_id);
+  if (series == impl_->scores.end()) return;
+  if (std::isfinite(score)) {
+    series->second.finite->Observe(score);
+  } else {
+    series->second.infinite->Increment();
+  }
+}
+
+void Telemetry::CountMetricFailure(const std::string& metric_id, absl::StatusCode code) {
+  const bool known = impl_->scores.count(metric_id) > 0;
+  impl_->metric_failures->Add({{"metric", known ? metric_id : "unknown"}, {"code", absl::StatusCodeToString(code)}})
+      .Increment();
+}
+
+}  // namespace likeness::server

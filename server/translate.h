@@ -1,0 +1,25 @@
+// Between the contract's messages and the server's own types. Nothing else in the server but service.cc sees protobuf.
+#pragma once
+
+#include "absl/status/status.h"
+#include "kernels/scorer.h"
+#include "likeness/v1/likeness.pb.h"
+#include "server/config.h"
+#include "server/pipeline.h"
+
+namespace likeness::server {
+
+// Fills the caller's part of `work` but for deadline, cancelled and done. `work` then holds views into `request`.
+// INVALID_ARGUMENT: an image without a source, or an enum value that means nothing here. UNIMPLEMENTED: reference_id.
+absl::Status FromProto(const v1::ScoreRequest& request, PairWork& work);
+
+// Fills results and timing; frees each map and gradient once it is in `response`. A tensor that float16 cannot hold
+// fails its metric, in its outcome as well.
+void ToProto(const v1::ScoreRequest& request, PairWork& work, v1::ScoreResponse* response);
+
+// `cost` may be null: not known.
+void ToProto(const MetricInfo& info, const Plan* cost, v1::MetricInfo* out);
+
+void ToProto(const ServerConfig& config, v1::Limits* out);
+
+}  // namespace likeness::server
