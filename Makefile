@@ -17,6 +17,7 @@ $(error WEIGHTS is '$(WEIGHTS)'; it is 'required' (the default) or 'none')
 endif
 
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 .PHONY: help install weights build demo test cuda bench asan tsan format lint clean
 
 help: ## lists the targets
