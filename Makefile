@@ -8,6 +8,13 @@ BUILD := build/$(PRESET)
 WEIGHTS ?= required
 NVCC := $(firstword $(shell command -v nvcc 2>/dev/null) $(wildcard /usr/local/cuda/bin/nvcc))
 
+# With ccache installed (tools/install --dev), builds use it and share it across clones. CCACHE_DISABLE=1 turns it off.
+ifneq ($(shell command -v ccache),)
+export CMAKE_CXX_COMPILER_LAUNCHER := ccache
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
+endif
+
 ifeq ($(WEIGHTS),none)
 install_flags := --no-weights
 else ifeq ($(WEIGHTS),required)
