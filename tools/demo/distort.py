@@ -44,7 +44,8 @@ def stretch(image, gain):
 
 
 def add(image, offset):
-    return to_bytes(image + offset)
+    # As floats: bytes would wrap around at 256.
+    return to_bytes(image.astype(np.float64) + offset)
 
 
 def blur(image, sigma):
@@ -104,9 +105,9 @@ def make_all(photo, folder):
     keep("mean_shift", "Mean shift", f"{offset:+d} of 255 on every sample", "a little brighter", add(image, offset))
     keep("pixel_shift", "Shift by a pixel", "one pixel to the right", "the same picture", shifted)
     sigma = bisect(image, noise, 0, 128, target)
-    keep("noise", "Gaussian noise", f"sigma {sigma:.1f} of 255", "grainy everywhere", noise(image, sigma))
+    keep("noise", "Noise", f"Gaussian, sigma {sigma:.1f} of 255", "grainy everywhere", noise(image, sigma))
     sigma = bisect(image, blur, 0, 16, target)
-    keep("blur", "Gaussian blur", f"sigma {sigma:.2f} pixels", "out of focus", blur(image, sigma))
+    keep("blur", "Blur", f"Gaussian, sigma {sigma:.2f} pixels", "out of focus", blur(image, sigma))
     files = {quality: jpeg_file(image, quality) for quality in range(1, 96)}
     quality = min(files, key=lambda q: abs(mse(image, decode(files[q])) - target))
     keep("jpeg", "JPEG", f"quality {quality}", "blocks and false colours", decode(files[quality]), files[quality])

@@ -68,13 +68,17 @@ def build_rows(metrics, identity, results, distortions):
     return rows
 
 
+def in_sentence(name):
+    return name if name.isupper() else name.lower()
+
+
 def findings(rows, distortions):
     said = []
     for row in rows:
         if row["id"] not in SPOKEN_FOR or row["unavailable"] or None in row["ranks"]:
             continue
-        said.append({"metric": row["id"], "best": distortions[row["ranks"].index(1)].name.lower(),
-                     "worst": distortions[row["ranks"].index(max(row["ranks"]))].name.lower()})
+        said.append({"metric": row["id"], "best": in_sentence(distortions[row["ranks"].index(1)].name),
+                     "worst": in_sentence(distortions[row["ranks"].index(max(row["ranks"]))].name)})
     return said
 
 
