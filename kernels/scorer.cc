@@ -185,6 +185,7 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
   RETURN_IF_ERROR(CheckPair(*metric.info, reference, distorted));
   const Shape shape{reference.width, reference.height, ScoredChannels(reference, distorted)};
   const Settings settings(metric.convention, metric.parameters);
+  if (const auto check = impl_->entries[metric.index]->check) RETURN_IF_ERROR(check(shape, settings));
   const Plan plan = impl_->entries[metric.index]->plan(shape, settings, metric.want_map, metric.want_gradient,
                                                        impl_->bytes_per_sample());
   if (plan.workspace_bytes > impl_->options.slot_bytes) {

@@ -50,6 +50,8 @@ using ProgramRun = void (*)(const RunInput& input, Workspace& workspace, MetricR
 // What a metric says about itself without computing anything. `plan` counts samples of `bytes_per_sample`.
 struct MetricEntry {
   MetricInfo (*info)();
+  // What a shape must satisfy beyond the minimum size; null: nothing.
+  absl::Status (*check)(const Shape& shape, const Settings& settings);
   Plan (*plan)(const Shape& shape, const Settings& settings, bool want_map, bool want_gradient, int bytes_per_sample);
 };
 

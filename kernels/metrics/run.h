@@ -43,12 +43,21 @@ Plan PlanMetric(const Shape& shape, const Settings& settings, bool want_map, boo
                        : PlanProgram<Metric, false>(shape, settings, want_map, bytes_per_sample);
 }
 
+template <class Metric>
+constexpr auto CheckOf() -> absl::Status (*)(const Shape&, const Settings&) {
+  if constexpr (requires { &Metric::Check; }) {
+    return &Metric::Check;
+  } else {
+    return nullptr;
+  }
+}
+
 }  // namespace likeness::plan
 
 #define LIKENESS_METRIC(Type)                                \
   namespace likeness::plan {                                 \
   extern const MetricEntry k##Type;                          \
-  const MetricEntry k##Type{&Type::Info, &PlanMetric<Type>}; \
+  const MetricEntry k##Type{&Type::Info, CheckOf<Type>(), &PlanMetric<Type>}; \
   }
 
 #else

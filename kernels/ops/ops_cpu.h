@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/ops/correlate/correlate_cpu.h"
+#include "kernels/ops/fft/fft_cpu.h"
 #include "kernels/ops/load/load_cpu.h"
 #include "kernels/ops/map/map_cpu.h"
 #include "kernels/ops/pool/pool_cpu.h"

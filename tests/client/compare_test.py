@@ -12,12 +12,15 @@ from support import CHELSEA, NOT_MEASURED, OVER_THE_LINE, PASSED, CommandTest, l
 
 class Scores(CommandTest):
     def test_mae_is_what_numpy_says(self):
-        self.assertAlmostEqual(self.score(self.reference, self.distorted, "mae"), mae(self.clean, self.grainy), delta=1e-7)
+        self.assertAlmostEqual(
+            self.score(self.reference, self.distorted, "mae"), mae(self.clean, self.grainy), delta=1e-7
+        )
 
     def test_equal_images_give_the_identity_value_of_every_metric(self):
         answer = self.compare_json(self.reference, CHELSEA, "--metric", "mae,mse,psnr,gmsd")
-        self.assertEqual({s["metric"]: s["score"] for s in answer["scores"]},
-                         {"mae": 0.0, "mse": 0.0, "psnr": "inf", "gmsd": 0.0})
+        self.assertEqual(
+            {s["metric"]: s["score"] for s in answer["scores"]}, {"mae": 0.0, "mse": 0.0, "psnr": "inf", "gmsd": 0.0}
+        )
 
     def test_order_is_that_of_the_command_line(self):
         answer = self.compare_json(self.reference, self.distorted, "-m", "psnr,mae", "-m", "gmsd")
@@ -28,16 +31,17 @@ class Scores(CommandTest):
         listed = self.run_json("metrics")["metrics"]
         self.assertEqual([s["metric"] for s in answer["scores"]], [m["id"] for m in listed if m["available"]])
 
-    def run_json(self, *arguments):
-        return json.loads(self.run_ok(*arguments, "--format", "json").stdout)
-
     def test_threads_do_not_change_a_score(self):
         one = self.compare_json(self.reference, self.distorted, "--metric", "all", "--threads", 1)["scores"]
-        self.assertEqual(one, self.compare_json(self.reference, self.distorted, "--metric", "all", "--threads", 3)["scores"])
+        self.assertEqual(
+            one, self.compare_json(self.reference, self.distorted, "--metric", "all", "--threads", 3)["scores"]
+        )
 
     def test_parameters_change_the_score_and_are_told(self):
         wide = self.compare_json(self.reference, self.distorted, "-m", "huber", "-p", "huber.delta=1")["scores"][0]
-        narrow = self.compare_json(self.reference, self.distorted, "-m", "huber", "-p", "huber.delta=0.004")["scores"][0]
+        narrow = self.compare_json(self.reference, self.distorted, "-m", "huber", "-p", "huber.delta=0.004")["scores"][
+            0
+        ]
         self.assertEqual(wide["parameters"]["delta"], 1)
         self.assertEqual(narrow["parameters"]["delta"], 0.004)
         self.assertLess(narrow["score"], wide["score"])
@@ -88,8 +92,9 @@ class Gates(CommandTest):
     def test_a_bare_name_means_the_convention_that_was_asked_for(self):
         self.assertEqual(self.gate("--fail-over", "gmsd=0", metrics="gmsd:pyiqa"), OVER_THE_LINE)
         # With both asked for, the bare name is the default convention's.
-        answer = self.compare_json(self.reference, self.distorted, "-m", "gmsd,gmsd:pyiqa", "--fail-over", "gmsd=0",
-                                   code=OVER_THE_LINE)
+        answer = self.compare_json(
+            self.reference, self.distorted, "-m", "gmsd,gmsd:pyiqa", "--fail-over", "gmsd=0", code=OVER_THE_LINE
+        )
         self.assertEqual(["passed" in s for s in answer["scores"]], [True, False])
 
     def test_what_was_not_measured_cannot_pass(self):
@@ -100,8 +105,9 @@ class Gates(CommandTest):
 
     def test_bad_gates(self):
         for text in ("mae", "mae=", "=1", "mae=low", "mae=nan", "mae=0.1x"):
-            self.assert_not_measured("compare", self.reference, self.distorted, "-m", "mae", "--fail-over", text,
-                                     says="--fail-over")
+            self.assert_not_measured(
+                "compare", self.reference, self.distorted, "-m", "mae", "--fail-over", text, says="--fail-over"
+            )
 
     def test_a_gate_that_fails_better_images_is_remarked_on(self):
         done = self.run_ok("compare", self.reference, self.distorted, "-m", "mae", "--fail-under", "mae=0.001")
@@ -110,8 +116,9 @@ class Gates(CommandTest):
 
 class Formats(CommandTest):
     def test_text_has_scores_on_stdout_and_reasons_on_stderr(self):
-        done = self.run_ok("compare", self.reference, self.distorted, "-m", "mae,psnr", "--fail-over", "mae=0",
-                           code=OVER_THE_LINE)
+        done = self.run_ok(
+            "compare", self.reference, self.distorted, "-m", "mae,psnr", "--fail-over", "mae=0", code=OVER_THE_LINE
+        )
         lines = [line.split() for line in done.stdout.splitlines()]
         self.assertEqual([line[0] for line in lines], ["mae", "psnr"])
         self.assertEqual(float(lines[0][1]), self.score(self.reference, self.distorted, "mae"))
@@ -139,15 +146,18 @@ class Formats(CommandTest):
         self.assertTrue(all(answer["provenance"][key] for key in ("instruction_set", "precision", "build")))
 
     def test_json_says_failed_gates_and_infinities(self):
-        answer = self.compare_json(self.reference, self.reference, "-m", "psnr,mae", "--fail-under", "mae=1",
-                                   code=OVER_THE_LINE)
+        answer = self.compare_json(
+            self.reference, self.reference, "-m", "psnr,mae", "--fail-under", "mae=1", code=OVER_THE_LINE
+        )
         self.assertIs(answer["passed"], False)
         self.assertEqual(answer["scores"][0]["score"], "inf")
         self.assertIs(answer["scores"][1]["passed"], False)
 
     def test_csv(self):
         path = write_png(self.folder / 'with, comma and "quote".png', self.grainy)
-        done = self.run_ok("compare", self.reference, path, "-m", "mae,psnr", "--fail-over", "mae=0.5", "--format", "csv")
+        done = self.run_ok(
+            "compare", self.reference, path, "-m", "mae,psnr", "--fail-over", "mae=0.5", "--format", "csv"
+        )
         rows = list(csv.DictReader(io.StringIO(done.stdout)))
         self.assertEqual([row["metric"] for row in rows], ["mae", "psnr"])
         self.assertEqual({row["distorted"] for row in rows}, {str(path)})

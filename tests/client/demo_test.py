@@ -23,15 +23,18 @@ class Distortions(unittest.TestCase):
     def test_all_have_about_the_same_error(self):
         with tempfile.TemporaryDirectory() as folder:
             reference, distortions = distort.make_all(PHOTO, Path(folder))
-            self.assertEqual([d.id for d in distortions],
-                             ["contrast", "mean_shift", "pixel_shift", "noise", "blur", "jpeg"])
+            self.assertEqual(
+                [d.id for d in distortions], ["contrast", "mean_shift", "pixel_shift", "noise", "blur", "jpeg"]
+            )
             original = np.asarray(Image.open(reference))
             np.testing.assert_array_equal(original, np.asarray(Image.open(PHOTO).convert("RGB")))
             target = next(d.mse for d in distortions if d.id == "pixel_shift")
             for d in distortions:
                 with self.subTest(d.id):
                     self.assertAlmostEqual(d.mse / target, 1, delta=0.1)
-                    self.assertAlmostEqual(d.mse, distort.mse(original, np.asarray(Image.open(d.path).convert("RGB"))), 6)
+                    self.assertAlmostEqual(
+                        d.mse, distort.mse(original, np.asarray(Image.open(d.path).convert("RGB"))), 6
+                    )
 
 
 class Ranks(unittest.TestCase):
@@ -44,8 +47,10 @@ class Ranks(unittest.TestCase):
         self.assertEqual(page.ranks(["inf", 40.0], "higher_is_better"), [1, 2])
 
     def test_scores_as_text(self):
-        self.assertEqual([page.text(s) for s in (0.0, 0.5, 31.25, 1e-7, 2.5e9, "inf", "-inf")],
-                         ["0.0000", "0.5000", "31.25", "1.00e-07", "2.50e+09", "\u221e", "-\u221e"])
+        self.assertEqual(
+            [page.text(s) for s in (0.0, 0.5, 31.25, 1e-7, 2.5e9, "inf", "-inf")],
+            ["0.0000", "0.5000", "31.25", "1.00e-07", "2.50e+09", "\u221e", "-\u221e"],
+        )
 
     def test_scale_runs_from_no_difference_to_much(self):
         low = np.zeros((10, 100))
@@ -61,14 +66,23 @@ class Ranks(unittest.TestCase):
 
 
 class Page(unittest.TestCase):
-    METRICS = [{"id": "mae", "family": "pointwise", "summary": "s", "direction": "lower_is_better"},
-               {"id": "lpips", "family": "learned", "summary": "s", "direction": "lower_is_better",
-                "unavailable": "no weights; run <make weights>"},
-               {"id": "gmsd", "family": "gradient", "summary": "s", "direction": "lower_is_better"}]
+    METRICS = [
+        {"id": "mae", "family": "pointwise", "summary": "s", "direction": "lower_is_better"},
+        {
+            "id": "lpips",
+            "family": "learned",
+            "summary": "s",
+            "direction": "lower_is_better",
+            "unavailable": "no weights; run <make weights>",
+        },
+        {"id": "gmsd", "family": "gradient", "summary": "s", "direction": "lower_is_better"},
+    ]
 
     def rows(self, distortions):
-        results = {d.id: {"mae": {"score": i / 10}, "gmsd": {"score": 1.0} if i else {"error": "too small"}}
-                   for i, d in enumerate(distortions)}
+        results = {
+            d.id: {"mae": {"score": i / 10}, "gmsd": {"score": 1.0} if i else {"error": "too small"}}
+            for i, d in enumerate(distortions)
+        }
         return page.build_rows(self.METRICS, {"mae": {"score": 0.0}, "gmsd": {"score": 0.0}}, results, distortions)
 
     def distortions(self):
@@ -86,14 +100,35 @@ class Page(unittest.TestCase):
         distortions = self.distortions()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "index.html"
-            page.write(path, count_word="Three", mse_low=10.0, mse_high=12.0, findings=[], reference_image="data:,",
-                       reference_thumbnail="data:,", photo_credit="somebody",
-                       distortions=[{"name": d.name, "setting": d.setting, "look": d.look, "mse": d.mse, "image": "data:,",
-                                     "thumbnail": "data:,", "maps": []} for d in distortions],
-                       scales=[], map_notes=[{"metric": "lpips", "reason": "no weights"}], scale_colors=[],
-                       rows=self.rows(distortions),
-                       provenance={"build": "b", "backend": "cpu", "instruction_set": "avx2", "precision": "exact"},
-                       pair_count=4, metric_count=2)
+            page.write(
+                path,
+                count_word="Three",
+                mse_low=10.0,
+                mse_high=12.0,
+                findings=[],
+                reference_image="data:,",
+                reference_thumbnail="data:,",
+                photo_credit="somebody",
+                distortions=[
+                    {
+                        "name": d.name,
+                        "setting": d.setting,
+                        "look": d.look,
+                        "mse": d.mse,
+                        "image": "data:,",
+                        "thumbnail": "data:,",
+                        "maps": [],
+                    }
+                    for d in distortions
+                ],
+                scales=[],
+                map_notes=[{"metric": "lpips", "reason": "no weights"}],
+                scale_colors=[],
+                rows=self.rows(distortions),
+                provenance={"build": "b", "backend": "cpu", "instruction_set": "avx2", "precision": "exact"},
+                pair_count=4,
+                metric_count=2,
+            )
             text = path.read_text(encoding="utf-8")
         self.assertEqual(re.findall(r"""(?:src|href)\s*=\s*["'](?!data:)[^"']*""", text), [])
         self.assertNotIn("url(", text)

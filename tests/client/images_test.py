@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from support import COFFEE, CommandTest, likeness, mae, noisy, photo, write_png
+from support import COFFEE, CommandTest, mae, noisy, photo, write_png
 
 
 class Kinds(CommandTest):
@@ -35,8 +35,9 @@ class Kinds(CommandTest):
     def test_16_bit_is_read_at_full_depth(self):
         a = self.clean.astype(np.uint16) * 257
         b = np.clip(a.astype(np.int64) + 3, 0, 65535).astype(np.uint16)  # lost if it were cut to 8 bits
-        self.assert_mae(write_png(self.folder / "deep_a.png", a), write_png(self.folder / "deep_b.png", b),
-                        mae(a, b, 65535))
+        self.assert_mae(
+            write_png(self.folder / "deep_a.png", a), write_png(self.folder / "deep_b.png", b), mae(a, b, 65535)
+        )
         # The same picture in 8 and in 16 bits is the same picture.
         self.assertEqual(self.score(self.reference, self.folder / "deep_a.png", "mae"), 0.0)
 
@@ -87,8 +88,12 @@ class Refusals(CommandTest):
     def test_truncated_and_corrupt_files(self):
         good = self.reference.read_bytes()
         bad = self.folder / "bad.png"
-        for name, bytes_ in (("cut", good[: len(good) // 2]), ("header only", good[:33]), ("signature only", good[:8]),
-                             ("flipped bits", good[:5000] + bytes([good[5000] ^ 0xFF]) + good[5001:])):
+        for name, bytes_ in (
+            ("cut", good[: len(good) // 2]),
+            ("header only", good[:33]),
+            ("signature only", good[:8]),
+            ("flipped bits", good[:5000] + bytes([good[5000] ^ 0xFF]) + good[5001:]),
+        ):
             bad.write_bytes(bytes_)
             with self.subTest(name):
                 self.refuse(bad)
@@ -102,8 +107,12 @@ class Refusals(CommandTest):
 
         huge = self.folder / "huge.png"
         for width, height in ((100_000, 100_000), (0x7FFFFFFF, 1), (0, 5)):
-            huge.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
-                             chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b""))
+            huge.write_bytes(
+                b"\x89PNG\r\n\x1a\n"
+                + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+                + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+                + chunk(b"IEND", b"")
+            )
             with self.subTest(f"{width}x{height}"):
                 self.refuse(huge)
 
@@ -128,7 +137,8 @@ class Refusals(CommandTest):
         self.assert_not_measured(*pair, "--format", "yaml", says="yaml")
         self.assert_not_measured(*pair, "--map", "map.gif", says=".png")
         self.assert_not_measured(*pair, "--gradient", "gradient.png", says=".npy")
-        self.assert_not_measured(*pair, "--map", "map.png", "--map-scale", "1", says="--map-scale")
+        for scale in ("1", "0,1,2", "0,inf", "nan,1", "ssim=0,1", "a,b"):
+            self.assert_not_measured(*pair, "-m", "mae", "--map", "map.png", "--map-scale", scale, says="--map-scale")
         self.assert_not_measured(*pair, "--alpha-background", "2", says="alpha")
         self.assert_not_measured(*pair, "--map", "/no/such/folder/map.png", "-m", "mae", says="/no/such/folder/map.png")
 
@@ -177,8 +187,17 @@ class Files(CommandTest):
         self.assertLess(self.lightness(path).max(), 20)
 
     def test_several_maps_and_gradients_get_names_of_their_own(self):
-        self.run_ok("compare", self.reference, self.distorted, "-m", "mae,gmsd,gmsd:pyiqa", "--map", self.folder / "m.png",
-                    "--gradient", self.folder / "g.npy")
+        self.run_ok(
+            "compare",
+            self.reference,
+            self.distorted,
+            "-m",
+            "mae,gmsd,gmsd:pyiqa",
+            "--map",
+            self.folder / "m.png",
+            "--gradient",
+            self.folder / "g.npy",
+        )
         for stem in ("mae", "gmsd", "gmsd-pyiqa"):
             self.assertTrue((self.folder / f"m-{stem}.png").is_file(), stem)
             self.assertEqual(np.load(self.folder / f"g-{stem}.npy").shape, self.clean.shape)

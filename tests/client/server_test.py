@@ -1,6 +1,5 @@
 """The command with a server process, and the commands that describe metrics."""
 
-import json
 import unittest
 
 import numpy as np
@@ -23,20 +22,35 @@ class WithServer(CommandTest):
     def test_local_and_server_agree_to_the_last_bit(self):
         deep = self.clean.astype(np.uint16) * 257
         alpha = np.dstack([self.grainy, self.clean[:, :, 0]])
-        pairs = [(self.reference, self.distorted), (COFFEE, COFFEE),
-                 (self.reference, write_png(self.folder / "alpha.png", alpha)),
-                 (write_png(self.folder / "deep.png", deep), self.distorted),
-                 (write_png(self.folder / "gray.png", self.clean[:, :, 1]), self.distorted)]
+        pairs = [
+            (self.reference, self.distorted),
+            (COFFEE, COFFEE),
+            (self.reference, write_png(self.folder / "alpha.png", alpha)),
+            (write_png(self.folder / "deep.png", deep), self.distorted),
+            (write_png(self.folder / "gray.png", self.clean[:, :, 1]), self.distorted),
+        ]
         for reference, distorted in pairs:
             with self.subTest(distorted.name):
-                answers = [self.compare_json(reference, distorted, "-m", "all", *where)
-                           for where in (("--server", self.address), ("--local",))]
+                answers = [
+                    self.compare_json(reference, distorted, "-m", "all", *where)
+                    for where in (("--server", self.address), ("--local",))
+                ]
                 self.assertEqual(answers[0], answers[1])
 
     def test_maps_and_gradients_agree_to_the_last_bit(self):
         for name, where in (("server", ("--server", self.address)), ("local", ("--local",))):
-            self.run_ok("compare", self.reference, self.distorted, "-m", "mae,gmsd", "--map",
-                        self.folder / f"{name}-map.npy", "--gradient", self.folder / f"{name}-gradient.npy", *where)
+            self.run_ok(
+                "compare",
+                self.reference,
+                self.distorted,
+                "-m",
+                "mae,gmsd",
+                "--map",
+                self.folder / f"{name}-map.npy",
+                "--gradient",
+                self.folder / f"{name}-gradient.npy",
+                *where,
+            )
         for kind in ("map-mae", "map-gmsd", "gradient-mae", "gradient-gmsd"):
             local, server = [(self.folder / f"{name}-{kind}.npy").read_bytes() for name in ("local", "server")]
             self.assertEqual(local, server, kind)
@@ -52,23 +66,40 @@ class WithServer(CommandTest):
 
     def test_errors_of_the_server_are_told_with_their_reason(self):
         smaller = write_png(self.folder / "smaller.png", self.clean[:-1])
-        self.assert_not_measured("compare", self.reference, smaller, "-m", "mae", "--server", self.address,
-                                 says=(self.address, "SIZE_MISMATCH", "301x196"))
+        self.assert_not_measured(
+            "compare",
+            self.reference,
+            smaller,
+            "-m",
+            "mae",
+            "--server",
+            self.address,
+            says=(self.address, "SIZE_MISMATCH", "301x196"),
+        )
         bad = self.folder / "bad.png"
         bad.write_bytes(self.reference.read_bytes()[:500])
-        self.assert_not_measured("compare", bad, self.distorted, "-m", "mae", "--server", self.address,
-                                 says=("BAD_IMAGE", "reference"))
+        self.assert_not_measured(
+            "compare", bad, self.distorted, "-m", "mae", "--server", self.address, says=("BAD_IMAGE", "reference")
+        )
 
     def test_metrics_are_the_same_from_both(self):
-        texts = [self.run_ok("metrics", "--format", "json", *where).stdout
-                 for where in (("--server", self.address), ("--local",))]
+        texts = [
+            self.run_ok("metrics", "--format", "json", *where).stdout
+            for where in (("--server", self.address), ("--local",))
+        ]
         self.assertEqual(texts[0], texts[1])
 
 
 class WithoutServer(CommandTest):
     def test_nobody_there(self):
-        self.assert_not_measured("compare", self.reference, self.distorted, "--server", "127.0.0.1:1",
-                                 says=("127.0.0.1:1", "likeness serve", "--local"))
+        self.assert_not_measured(
+            "compare",
+            self.reference,
+            self.distorted,
+            "--server",
+            "127.0.0.1:1",
+            says=("127.0.0.1:1", "likeness serve", "--local"),
+        )
         self.assert_not_measured("metrics", "--server", "127.0.0.1:1")
 
     def test_addresses_and_flags_that_make_no_sense(self):
@@ -81,7 +112,7 @@ class WithoutServer(CommandTest):
 
 class Descriptions(CommandTest):
     def test_metrics_as_json(self):
-        answer = json.loads(self.run_ok("metrics", "--format", "json").stdout)
+        answer = self.run_json("metrics")
         self.assertEqual(answer["version"], 1)
         metrics = {m["id"]: m for m in answer["metrics"]}
         self.assertEqual(metrics["psnr"]["range"][1], "inf")
@@ -97,7 +128,7 @@ class Descriptions(CommandTest):
 
     def test_metrics_as_a_table(self):
         lines = self.run_ok("metrics").stdout.splitlines()
-        listed = json.loads(self.run_ok("metrics", "--format", "json").stdout)["metrics"]
+        listed = self.run_json("metrics")["metrics"]
         self.assertEqual([line.split()[0] for line in lines[1:]], [m["id"] for m in listed])
 
     def test_explain(self):
@@ -105,12 +136,17 @@ class Descriptions(CommandTest):
         for word in ("lower is better", "delta", "--parameter huber.NAME=VALUE", "huber:NAME"):
             self.assertIn(word, text)
         self.assertLessEqual(max(map(len, text.splitlines())), 120)
-        self.assertEqual(json.loads(self.run_ok("explain", "huber", "--format", "json").stdout)["metric"]["id"], "huber")
+        self.assertEqual(self.run_json("explain", "huber")["metric"]["id"], "huber")
         self.assert_not_measured("explain", "nonsense", says="known metrics")
 
     def test_help(self):
-        for arguments in (("--help",), ("compare", "--help"), ("metrics", "--help"), ("explain", "--help"),
-                          ("serve", "--help")):
+        for arguments in (
+            ("--help",),
+            ("compare", "--help"),
+            ("metrics", "--help"),
+            ("explain", "--help"),
+            ("serve", "--help"),
+        ):
             self.assertTrue(self.run_ok(*arguments).stdout, arguments)
 
 

@@ -44,8 +44,9 @@ def write_png(path, pixels):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(packed)) +
-                     chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(packed)) + chunk(b"IEND", b"")
+    )
     return path
 
 
@@ -67,8 +68,11 @@ def mae(a, b, one=255.0):
 
 def start_server(extra=()):
     """Starts a server process; returns (process, address)."""
-    process = subprocess.Popen([COMMAND, "serve", "--port", "0", "--telemetry-port", "-1", "--log-level", "warning", *extra],
-                               stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [COMMAND, "serve", "--port", "0", "--telemetry-port", "-1", "--log-level", "warning", *extra],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     seen = []
     for line in process.stdout:  # ends when the server does; a server that hangs is the test's time limit to catch
         seen.append(line)
@@ -100,8 +104,11 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(done.returncode, code, done.stderr)
         return done
 
+    def run_json(self, *arguments, code=PASSED):
+        return json.loads(self.run_ok(*arguments, "--format", "json", code=code).stdout)
+
     def compare_json(self, *arguments, code=PASSED):
-        return json.loads(self.run_ok("compare", *arguments, "--format", "json", code=code).stdout)
+        return self.run_json("compare", *arguments, code=code)
 
     def score(self, reference, distorted, metric, *arguments):
         answer = self.compare_json(reference, distorted, "--metric", metric, *arguments)

@@ -244,7 +244,8 @@ grpc::Status Score(v1::ScoringService::Stub& stub, const v1::ScoreRequest& reque
 }
 
 std::string ReasonOf(const grpc::Status& status) {
-  for (const google::protobuf::Any& detail : DetailsOf(status).details()) {
+  const google::rpc::Status details = DetailsOf(status);
+  for (const google::protobuf::Any& detail : details.details()) {
     google::rpc::ErrorInfo info;
     if (detail.UnpackTo(&info)) return info.domain() == "likeness" ? info.reason() : "domain " + info.domain();
   }
@@ -252,7 +253,8 @@ std::string ReasonOf(const grpc::Status& status) {
 }
 
 int RetryDelayMs(const grpc::Status& status) {
-  for (const google::protobuf::Any& detail : DetailsOf(status).details()) {
+  const google::rpc::Status details = DetailsOf(status);
+  for (const google::protobuf::Any& detail : details.details()) {
     google::rpc::RetryInfo info;
     if (detail.UnpackTo(&info)) {
       return static_cast<int>(info.retry_delay().seconds() * 1000 + info.retry_delay().nanos() / 1000000);

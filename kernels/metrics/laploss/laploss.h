@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cmath>
+
+#include "kernels/base/number.h"
+#include "kernels/metrics/program.h"
+#include "kernels/ops/correlate/correlate.h"
+#include "kernels/ops/map/map.h"
+#include "kernels/ops/pool/pool.h"
+#include "kernels/ops/reduce/reduce.h"
+#include "kernels/ops/resample/resample.h"
+
+LIKENESS_BEGIN_TARGET
+
+// Laplacian pyramid loss: P. Bojanowski, A. Joulin, D. Lopez-Paz, A. Szlam, "Optimizing the Latent Space of Generative
+// Networks", ICML 2018; conventions of faceswap and of the GLO reference code.
+//
+//   Per level j = 0..4: B = G * x with G(5, sigma 1), edges replicated; band = x - B; the next x is the 2x2 mean of B.
+//   Loss: the sum over levels of 4^-j mean|band of distorted - band of reference|.
+//
+// Everything before the magnitude is linear, so one pyramid of e = distorted - reference is enough.
+//
+//   faceswap         also the residual level 5; each |band| is enlarged bilinearly to HxW, and the score is the mean of
+//                    their weighted sum, which is the map
+//   faceswap_scalar  also the residual level 5; means taken at each level's own size
+//   glo              five bands, no residual
+struct BandOf {
+  LIKENESS_HD auto operator()(auto x, auto blurred) const { return Abs(x - blurred); }
+};
+struct Magnitude1 {
+  LIKENESS_HD auto operator()(auto x) const { return Abs(x); }
+};
+struct ErrorOf {
+  LIKENESS_HD auto operator()(auto r, auto d) const { return d - r; }
+};
+struct AddScaled {
+  double weight;
+  LIKENESS_HD auto operator()(auto sum, auto x) const { return sum + x * weight; }
+};
+
+struct LapLoss {
+  static MetricInfo Info() {
+    MetricInfo info;
+    info.id = "laploss";
+    info.family = "pyramid";
+    info.summary = "L1 between Laplacian pyramids.";
+    info.range_high = 4.0 / 3.0;
+    info.min_width = info.min_height = 32;
+    info.symmetric = true;
+    info.map = "weighted sum of the enlarged |band| differences, CxHxW";
+    info.color = "every channel alike";
+    info.good_values = "close to mae for broad errors, less for fine ones";
+    info.reference = "Bojanowski et al. 2018; faceswap LaplacianPyramidLoss";
+    info.conventions = {{"faceswap", "five bands and the residual, enlarged to the image's size", {}},
+                        {"faceswap_scalar", "five bands and the residual, each at its own size", {}},
+                        {"glo", "five bands, each at its own size, no residual", {}}};
+    return info;
+  }
+
+  template <class T, bool tracked>
+  static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
+                             const Settings& settings) {
+    constexpr int kLevels = 5;
+    const bool enlarge = settings.convention() == "faceswap" || t.wants_map();
+    const bool residual = settings.convention() != "glo";
+    const Shape whole = reference.shape();
+    const Kernel blur = Separable(GaussianTaps(5, 1.0));
+
+    Output<tracked> out;
+    Planes<tracked> spatial;
+    auto add = [&](const Planes<tracked>& magnitude, int level) {
+      const double weight = std::pow(4.0, -level);
+      if (enlarge) {
+        auto enlarged = ResizeBilinear(t, magnitude, whole.width, whole.height);
+        spatial = level == 0 ? enlarged : Map(t, AddScaled{weight}, spatial, enlarged);
+      }
+      if (settings.convention() != "faceswap") {
+        auto mean = Mean(t, magnitude);
+        out.score = level == 0 ? mean : MapScalars(t, AddScaled{weight}, out.score, mean);
+      }
+    };
+    auto x = Map(t, ErrorOf{}, reference, distorted);
+    for (int level = 0; level < kLevels; ++level) {
+      auto blurred = Correlate(t, x, blur, Border::kReplicate);
+      add(Map(t, BandOf{}, x, blurred), level);
+      x = MeanPool(t, blurred, 2);
+    }
+    if (residual) add(Map(t, Magnitude1{}, x), kLevels);
+    if (settings.convention() == "faceswap") out.score = Mean(t, spatial);
+    if (t.wants_map()) out.map = spatial.Detached();
+    return out;
+  }
+};
+
+LIKENESS_END_TARGET

@@ -1,0 +1,36 @@
+// LPIPS, learned perceptual image patch similarity: R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang, "The
+// Unreasonable Effectiveness of Deep Features as a Perceptual Metric", CVPR 2018. Version 0.1 as in the authors'
+// lpips/lpips.py with normalize=True; weights: weights.md.
+//
+//   1. RGB on [0, 1], non-linear sRGB. A gray image is three equal channels.
+//   2. Each channel minus the mean, divided by the deviation, of ImageNet's pictures. The authors write it as 2 x - 1
+//      and then (x - shift) / scale; the numbers are the same ones.
+//   3. A trunk trained on ImageNet, AlexNet or VGG16, up to its last convolution. Its outputs after ReLU are tapped at
+//      five depths.
+//   4. At each tap each pixel's feature vector is divided by its length plus 1e-10; the squared differences of the two
+//      images' vectors are summed over channels with the learned weights of that tap, none of which is negative.
+//   5. Score: the mean over pixels of each tap, summed over taps. 0 for identical images.
+//
+// The map is each tap's plane enlarged to the image bilinearly, summed over taps: its mean is the score only where
+// every tap's size divides the image's.
+//
+// Gradients at vectors of zeros are 0; torch has NaN there.
+//
+// Convention torchmetrics divides by sqrt(1e-8 + |f|^2) instead.
+#pragma once
+
+#include "kernels/base/number.h"
+#include "kernels/ops/conv_trunk/conv_trunk.h"
+
+LIKENESS_BEGIN_TARGET
+
+inline constexpr ColorNormalization kImageNetColor = {{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}};
+
+inline constexpr UnitLength kLpipsLength = {.inside = 0.0, .outside = 1e-10};
+inline constexpr UnitLength kTorchmetricsLength = {.inside = 1e-8, .outside = 0.0};
+
+struct Plus {
+  LIKENESS_HD auto operator()(auto a, auto b) const { return a + b; }
+};
+
+LIKENESS_END_TARGET

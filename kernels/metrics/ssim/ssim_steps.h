@@ -1,0 +1,52 @@
+// The steps of SSIM that ms_ssim shares.
+#pragma once
+
+#include <cmath>
+
+#include "kernels/metrics/ssim/ssim_math.h"
+#include "kernels/ops/correlate/correlate.h"
+#include "kernels/ops/map/map.h"
+
+LIKENESS_BEGIN_TARGET
+
+// Window means of both images, less the offset, and of their squares and product.
+template <bool tracked>
+struct Moments {
+  Planes<false> mean_r;
+  Planes<tracked> mean_d;
+  Planes<false> square_r;
+  Planes<tracked> square_d;
+  Planes<tracked> product;
+};
+
+template <class T, bool tracked>
+Moments<tracked> LocalMoments(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
+                              const SsimWindow& window) {
+  const Kernel kernel = Separable(window.taps);
+  const auto blur = [&](const auto& x) { return Correlate(t, x, kernel, window.border); };
+  const auto r = window.offset == 0.0 ? reference : Map(t, Without{window.offset}, reference);
+  const auto d = window.offset == 0.0 ? distorted : Map(t, Without{window.offset}, distorted);
+  return {blur(r), blur(d), blur(Map(t, Square{}, r)), blur(Map(t, Square{}, d)), blur(Map(t, Product{}, r, d))};
+}
+
+inline SsimTerms TermsOf(const SsimWindow& window) {
+  return {window.c1, window.c2, window.covariance_factor, window.offset, window.clamp};
+}
+
+template <class T, bool tracked>
+Planes<tracked> SsimMap(T& t, const Moments<tracked>& m, const SsimWindow& window) {
+  return Map(t, SsimIndex{TermsOf(window), window.relu_cs, window.clamp_index}, m.mean_r, m.mean_d, m.square_r,
+             m.square_d, m.product);
+}
+
+template <class T, bool tracked>
+Planes<tracked> ContrastStructureMap(T& t, const Moments<tracked>& m, const SsimWindow& window) {
+  return Map(t, ContrastStructure{TermsOf(window)}, m.mean_r, m.mean_d, m.square_r, m.square_d, m.product);
+}
+
+// max(1, round(shorter side / 256)), half to even.
+inline int Factor256(const Shape& shape) {
+  return std::max(1, static_cast<int>(std::nearbyint(std::min(shape.width, shape.height) / 256.0)));
+}
+
+LIKENESS_END_TARGET

@@ -1,0 +1,100 @@
+#include "kernels/metrics/weights.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "kernels/base/safetensors.h"
+#include "kernels/base/status_macros.h"
+
+namespace likeness {
+namespace {
+
+constexpr char kOwnList[] = "own-weights.sha256";
+
+// tools/weights/checksums.txt, which the converter's results must have.
+constexpr absl::string_view kPinned =
+#include "likeness_weights_checksums.inc"
+    ;
+
+// The SHA-256 of `file` in a list as sha256sum prints it; empty when it is not there.
+std::string Listed(absl::string_view list, const std::string& file) {
+  std::istringstream lines{std::string(list)};
+  std::string checksum, name;
+  while (lines >> checksum >> name) {
+    if (name == file || name == absl::StrCat("*", file)) return checksum;
+  }
+  return "";
+}
+
+std::string ReadWhole(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::vector<std::string> Folders(const std::string& folder) {
+  if (!folder.empty()) return {folder};
+  const char* variable = std::getenv("LIKENESS_WEIGHTS");
+  if (variable != nullptr && *variable != '\0') return {variable};
+  return {"build/weights", "/usr/share/likeness/weights"};
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedTrunk> LoadTrunk(const std::string& metric, const TrunkSpec& spec, ConvIsa isa,
+                                      const std::string& folder) {
+  const std::string name = absl::StrCat(metric, ".safetensors");
+  const std::vector<std::string> folders = Folders(folder);
+  std::shared_ptr<const MappedFile> file;
+  std::string found_in;
+  for (const std::string& candidate : folders) {
+    auto opened = MappedFile::Open(absl::StrCat(candidate, "/", name));
+    if (opened.ok()) {
+      file = *std::move(opened);
+      found_in = candidate;
+      break;
+    }
+    if (!absl::IsNotFound(opened.status())) return opened.status();
+  }
+  if (file == nullptr) {
+    return absl::NotFoundError(absl::StrCat("there is no ", name, " in ", absl::StrJoin(folders, " or "),
+                                            ": run `make weights`, or name the folder that has it (--weights, "
+                                            "$LIKENESS_WEIGHTS)"));
+  }
+  const std::string path = absl::StrCat(found_in, "/", name);
+
+  LoadedTrunk loaded;
+  const std::string checksum = file->Sha256();
+  const std::string pinned = Listed(kPinned, name);
+  if (checksum != pinned) {
+    const std::string own = Listed(ReadWhole(absl::StrCat(found_in, "/", kOwnList)), name);
+    if (checksum != own) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, " has SHA-256 ", checksum, "; expected ", own.empty() ? pinned : own,
+                       own.empty() ? "" : " as in ", own.empty() ? "" : kOwnList,
+                       ": run `make weights`, or list weights of your own in ", found_in, "/", kOwnList));
+    }
+    loaded.own_weights = absl::StrCat(path, ", SHA-256 ", checksum);
+  }
+
+  ASSIGN_OR_RETURN(Safetensors tensors, Safetensors::Parse(path, file->bytes()));
+  const auto finite = [&](const std::string& tensor, std::int64_t count) -> absl::StatusOr<absl::Span<const float>> {
+    ASSIGN_OR_RETURN(auto values, tensors.Tensor(tensor, count));
+    for (const float value : values) {
+      if (!std::isfinite(value)) return absl::InvalidArgumentError(absl::StrCat(path, ": ", tensor, " is not finite"));
+    }
+    return values;
+  };
+  ASSIGN_OR_RETURN(loaded.trunk, Trunk::Create(spec, isa, finite, file));
+  return loaded;
+}
+
+}  // namespace likeness

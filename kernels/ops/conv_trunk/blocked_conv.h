@@ -1,0 +1,63 @@
+// One stride-1 convolution of one image by oneDNN, channels in blocks.
+//
+// Features are [channels / block][height][width][block] floats, block = BlockOf(isa), channels filled up with zeros.
+// The convolution is cut into chunks of output channels, each of them one contiguous part of the output and one
+// single-threaded call: the cut depends on the channels alone, so results do not depend on how many threads share the
+// chunks, and oneDNN's own thread pool (OpenMP) never wakes.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/ops/conv_trunk/trunk.h"
+#include "kernels/ops/conv_trunk/trunk_spec.h"
+
+namespace likeness {
+
+// Channels in a block.
+constexpr int BlockOf(ConvIsa isa) { return isa == ConvIsa::kAvx512 ? 16 : 8; }
+
+// A convolution's weights in the order that oneDNN's code reads them: made once, shared by all image sizes. Thread
+// safe.
+class BlockedWeights {
+ public:
+  BlockedWeights();
+  ~BlockedWeights();
+
+ private:
+  friend class BlockedConv;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Immutable.
+class BlockedConv {
+ public:
+  // in: the shape of the input; its channels must be the convolution's. weight is asked only when `cache` has not got
+  // the weights in the order wanted. An empty bias is none.
+  static absl::StatusOr<std::shared_ptr<const BlockedConv>> Create(ConvIsa isa, const ConvGeometry& conv,
+                                                                   const Shape& in, bool relu, BlockedWeights& cache,
+                                                                   const std::function<std::vector<float>()>& weight,
+                                                                   absl::Span<const float> bias);
+  ~BlockedConv();
+
+  int chunk_count() const { return chunk_count_; }
+  // Computes one chunk of `out`. Thread safe for different chunks or outputs. Aborts when oneDNN fails on what Create
+  // accepted.
+  void Run(int chunk, const float* in, float* out) const;
+
+  // What oneDNN calls the code that runs: "jit:avx2".
+  const char* implementation() const;
+
+ private:
+  struct Impl;
+  BlockedConv();
+  int chunk_count_ = 0;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace likeness

@@ -1,0 +1,29 @@
+// The convolution trunk on the CPU: oneDNN where samples are float, plain loops for the oracle. Layout: features_cpu.h.
+#pragma once
+
+#include "kernels/ops/conv_trunk/conv_trunk.h"
+#include "kernels/ops/cpu.h"
+
+LIKENESS_BEGIN_TARGET
+
+void ImageFeaturesForward(Cpu&, const PlanesView& image, const ColorNormalization& color, const ConvSpec& first,
+                          const FeaturesView& out);
+void ImageFeaturesBackward(Cpu&, const FeaturesView& upstream, const ColorNormalization& color, const ConvSpec& first,
+                           const GradientView& gradient);
+
+void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, const FeaturesView& in, const FeaturesView& out);
+// Overwrites `upstream`.
+void ConvReluBackward(Cpu&, const PreparedTrunk& trunk, int layer, const FeaturesView& out,
+                      const FeaturesView& upstream, const FeaturesView& gradient, bool accumulate);
+
+void MaxPoolForward(Cpu&, const FeaturesView& in, int kernel, int stride, const FeaturesView& out);
+void MaxPoolBackward(Cpu&, const FeaturesView& in, int kernel, int stride, const FeaturesView& upstream,
+                     const FeaturesView& gradient, bool accumulate);
+
+void TapForward(Cpu&, const PreparedTrunk& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
+                const FeaturesView& distorted, const PlanesView& out);
+void TapBackward(Cpu&, const PreparedTrunk& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
+                 const FeaturesView& distorted, const PlanesView& upstream, const FeaturesView& gradient,
+                 bool accumulate);
+
+LIKENESS_END_TARGET

@@ -1,0 +1,113 @@
+#include "kernels/ops/conv_trunk/trunk.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
+#include "kernels/ops/conv_trunk/blocked_conv.h"
+
+namespace likeness {
+namespace {
+
+// The weights of a strided convolution, phases as channels: see ConvGeometry.
+std::vector<float> PhaseWeights(const ConvSpec& spec, absl::Span<const float> weight) {
+  const ConvGeometry conv = GeometryOf(spec);
+  std::vector<float> phases(std::size_t(conv.out) * conv.in * conv.kernel * conv.kernel, 0.0f);
+  for (int out = 0; out < spec.out; ++out) {
+    for (int in = 0; in < spec.in; ++in) {
+      for (int y = 0; y < spec.kernel; ++y) {
+        for (int x = 0; x < spec.kernel; ++x) {
+          const int channel = ((y % spec.stride) * spec.stride + x % spec.stride) * spec.in + in;
+          const int at = (y / spec.stride) * conv.kernel + x / spec.stride;
+          phases[(std::size_t(out) * conv.in + channel) * conv.kernel * conv.kernel + at] =
+              weight[((std::size_t(out) * spec.in + in) * spec.kernel + y) * spec.kernel + x];
+        }
+      }
+    }
+  }
+  return phases;
+}
+
+}  // namespace
+
+std::vector<float> AdjointWeights(const ConvWeights& conv) {
+  const int area = conv.geometry.kernel * conv.geometry.kernel;
+  std::vector<float> adjoint(conv.weight.size());
+  for (int out = 0; out < conv.geometry.out; ++out) {
+    for (int in = 0; in < conv.geometry.in; ++in) {
+      const float* from = &conv.weight[(std::size_t(out) * conv.geometry.in + in) * area];
+      float* to = &adjoint[(std::size_t(in) * conv.geometry.out + out) * area];
+      for (int i = 0; i < area; ++i) to[i] = from[area - 1 - i];
+    }
+  }
+  return adjoint;
+}
+
+Trunk::~Trunk() = default;
+
+absl::StatusOr<std::unique_ptr<Trunk>> Trunk::Create(const TrunkSpec& spec, ConvIsa isa, const Tensors& tensors,
+                                                     std::shared_ptr<const void> owner) {
+  std::unique_ptr<Trunk> trunk(new Trunk(spec, isa));
+  trunk->owner_ = std::move(owner);
+  for (std::size_t i = 0; i < spec.convs.size(); ++i) {
+    const ConvSpec& conv = spec.convs[i];
+    ConvWeights weights;
+    weights.geometry = GeometryOf(conv);
+    ASSIGN_OR_RETURN(weights.weight, tensors(absl::StrCat("conv", i, ".weight"),
+                                             std::int64_t{conv.out} * conv.in * conv.kernel * conv.kernel));
+    ASSIGN_OR_RETURN(weights.bias, tensors(absl::StrCat("conv", i, ".bias"), conv.out));
+    if (conv.stride > 1) {
+      trunk->rearranged_.push_back(PhaseWeights(conv, weights.weight));
+      weights.weight = trunk->rearranged_.back();
+    }
+    trunk->convs_.push_back(weights);
+    if (conv.tap) {
+      ASSIGN_OR_RETURN(auto head, tensors(absl::StrCat("head", trunk->heads_.size(), ".weight"), conv.out));
+      trunk->heads_.push_back(head);
+    }
+    trunk->forward_weights_.push_back(std::make_unique<BlockedWeights>());
+    trunk->adjoint_weights_.push_back(std::make_unique<BlockedWeights>());
+  }
+  return trunk;
+}
+
+absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Trunk::Prepare(int width, int height, bool gradient) const {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
+      if (kept->width != width || kept->height != height || kept->gradient < gradient) continue;
+      kept_.splice(kept_.begin(), kept_, kept);
+      return kept_.front().prepared;
+    }
+  }
+  // Outside of the lock: other sizes go on meanwhile. Two threads may make the same; either will do.
+  auto prepared = std::make_shared<PreparedTrunk>();
+  prepared->convs_ = convs_;
+  prepared->heads_ = heads_;
+  if (isa_ != ConvIsa::kNone) {
+    Shape shape = PackedShape(spec_.convs[0], {width, height, 3});
+    for (std::size_t i = 0; i < convs_.size(); ++i) {
+      const ConvSpec& spec = spec_.convs[i];
+      const ConvWeights& conv = convs_[i];
+      if (spec.pool_kernel > 0) shape = PoolOutput(spec.pool_kernel, spec.pool_stride, shape);
+      ASSIGN_OR_RETURN(auto forward,
+                       BlockedConv::Create(
+                           isa_, conv.geometry, shape, /*relu=*/true, *forward_weights_[i],
+                           [&] { return std::vector<float>(conv.weight.begin(), conv.weight.end()); }, conv.bias));
+      prepared->forward_.push_back(std::move(forward));
+      shape = ConvOutput(conv.geometry, shape);
+      if (!gradient) continue;
+      ASSIGN_OR_RETURN(auto adjoint, BlockedConv::Create(isa_, AdjointOf(conv.geometry), shape, /*relu=*/false,
+                                                         *adjoint_weights_[i], [&] { return AdjointWeights(conv); },
+                                                         /*bias=*/{}));
+      prepared->adjoint_.push_back(std::move(adjoint));
+    }
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  kept_.push_front({width, height, gradient, prepared});
+  if (static_cast<int>(kept_.size()) > kKeptSizes) kept_.pop_back();
+  return std::shared_ptr<const PreparedTrunk>(prepared);
+}
+
+}  // namespace likeness

@@ -1,0 +1,93 @@
+// A trunk's weights, and its convolutions made ready for one image size.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/ops/conv_trunk/trunk_spec.h"
+
+namespace likeness {
+
+class BlockedConv;
+class BlockedWeights;
+
+// Whose instructions the convolutions may use. kNone: the caller convolves by itself and wants the weights only.
+enum class ConvIsa { kNone, kSse4, kAvx2, kAvx512, kAny };
+
+// One convolution's weights, [out][in][kernel][kernel] of its ConvGeometry. Does not own them.
+struct ConvWeights {
+  ConvGeometry geometry;
+  absl::Span<const float> weight;
+  absl::Span<const float> bias;
+};
+
+// The weights of the adjoint, [in][out][kernel][kernel], each kernel flipped.
+std::vector<float> AdjointWeights(const ConvWeights& conv);
+
+// Convolutions for one image size. Immutable, so shared by threads.
+class PreparedTrunk {
+ public:
+  // The trunk must outlive this.
+  const ConvWeights& conv(int layer) const { return convs_[layer]; }
+  absl::Span<const float> head(int tap) const { return heads_[tap]; }
+
+  // Not for kNone. adjoint: only when prepared for a gradient.
+  const BlockedConv& forward(int layer) const { return *forward_[layer]; }
+  const BlockedConv& adjoint(int layer) const { return *adjoint_[layer]; }
+
+ private:
+  friend class Trunk;
+  absl::Span<const ConvWeights> convs_;
+  absl::Span<const absl::Span<const float>> heads_;
+  std::vector<std::shared_ptr<const BlockedConv>> forward_;
+  std::vector<std::shared_ptr<const BlockedConv>> adjoint_;
+};
+
+// Thread safe.
+class Trunk {
+ public:
+  // Where weights come from, by name: "conv0.weight", "conv0.bias", "head0.weight". Returns the tensor's values, or a
+  // status when there is no tensor of that name and count of values.
+  using Tensors = std::function<absl::StatusOr<absl::Span<const float>>(const std::string& name, std::int64_t count)>;
+
+  // `owner` keeps the tensors' memory and lives as long as the trunk.
+  static absl::StatusOr<std::unique_ptr<Trunk>> Create(const TrunkSpec& spec, ConvIsa isa, const Tensors& tensors,
+                                                       std::shared_ptr<const void> owner);
+  ~Trunk();
+
+  // Makes the convolutions for an image size, or finds them among those made last. FAILED_PRECONDITION when the
+  // processor or library has no convolution for the instruction set.
+  absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Prepare(int width, int height, bool gradient) const;
+
+ private:
+  // Sizes whose convolutions are kept: generated code, some MB a size.
+  static constexpr int kKeptSizes = 24;
+  struct Kept {
+    int width;
+    int height;
+    bool gradient;
+    std::shared_ptr<const PreparedTrunk> prepared;
+  };
+
+  Trunk(const TrunkSpec& spec, ConvIsa isa) : spec_(spec), isa_(isa) {}
+
+  const TrunkSpec& spec_;
+  ConvIsa isa_;
+  std::shared_ptr<const void> owner_;
+  std::vector<std::vector<float>> rearranged_;  // weights that are not in the file as they are needed
+  std::vector<ConvWeights> convs_;
+  std::vector<absl::Span<const float>> heads_;
+  std::vector<std::unique_ptr<BlockedWeights>> forward_weights_;
+  std::vector<std::unique_ptr<BlockedWeights>> adjoint_weights_;
+
+  mutable std::mutex mutex_;
+  mutable std::list<Kept> kept_;  // last used first
+};
+
+}  // namespace likeness

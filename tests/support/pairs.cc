@@ -1,0 +1,135 @@
+#include "tests/support/pairs.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+
+namespace likeness::testing {
+namespace {
+
+int Tri(int n, int p) { return std::abs(n % (2 * p) - p); }
+int Clamp255(int value) { return std::clamp(value, 0, 255); }
+
+int SceneReference(int y, int x, int c) {
+  return Clamp255(40 + Tri(x * (c + 2) + y, 64) + Tri(3 * y + 17 * c, 48) + 60 * (((x / 16) + (y / 16)) & 1));
+}
+
+int SceneNoise(std::uint64_t y, std::uint64_t x, std::uint64_t c) {
+  const auto h = static_cast<std::uint32_t>((x * 73856093u) ^ (y * 19349663u) ^ (c * 83492791u));
+  return (h * 2654435761u) >> 24 & 15;
+}
+
+Image NewImage(int width, int height, int channels, PixelType type, Layout layout = Layout::kHwc) {
+  return *Image::Create(width, height, channels, type, layout);
+}
+
+}  // namespace
+
+Pair ScenePair(int width, int height) {
+  Pair pair{NewImage(width, height, 3, PixelType::kUint8), NewImage(width, height, 3, PixelType::kUint8)};
+  auto* r = static_cast<std::uint8_t*>(pair.reference.data());
+  auto* d = static_cast<std::uint8_t*>(pair.distorted.data());
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      for (int c = 0; c < 3; ++c) {
+        *r++ = SceneReference(y, x, c);
+        *d++ = Clamp255(7 * SceneReference(y, std::min(x + 1, width - 1), c) / 8 + 12 + SceneNoise(y, x, c) - 8);
+      }
+    }
+  }
+  return pair;
+}
+
+Pair GoldenPair(const std::string& name) {
+  if (name == "A") return ScenePair(256, 192);
+  if (name == "B") return ScenePair(67, 45);
+  if (name == "C") return ScenePair(64, 64);
+  if (name == "D") return ScenePair(8, 8);
+  if (name == "E") return ScenePair(200, 9);
+  if (name == "A192") {
+    const Pair whole = ScenePair(256, 192);
+    Pair pair{NewImage(192, 192, 3, PixelType::kUint8), NewImage(192, 192, 3, PixelType::kUint8)};
+    for (int y = 0; y < 192; ++y) {
+      std::memcpy(static_cast<std::uint8_t*>(pair.reference.data()) + y * 192 * 3,
+                  static_cast<const std::uint8_t*>(whole.reference.view().data) + y * 256 * 3, 192 * 3);
+      std::memcpy(static_cast<std::uint8_t*>(pair.distorted.data()) + y * 192 * 3,
+                  static_cast<const std::uint8_t*>(whole.distorted.view().data) + y * 256 * 3, 192 * 3);
+    }
+    return pair;
+  }
+  if (name == "A_negative") {  // reference of A192 against its negative
+    Pair pair = GoldenPair("A192");
+    const auto* r = static_cast<const std::uint8_t*>(pair.reference.view().data);
+    auto* d = static_cast<std::uint8_t*>(pair.distorted.data());
+    for (int i = 0; i < 192 * 192 * 3; ++i) d[i] = 255 - r[i];
+    return pair;
+  }
+  if (name == "black_white") return {Constant(64, 64, 0), Constant(64, 64, 255)};
+  if (name == "flat_128_130") return {Constant(64, 64, 128), Constant(64, 64, 130)};
+  if (name == "A_A") return CopyOf(ScenePair(256, 192).reference);
+  std::abort();
+}
+
+Pair CopyOf(const Image& image) {
+  const ImageView& view = image.view();
+  Pair pair{NewImage(view.width, view.height, view.channels, view.type, view.layout),
+            NewImage(view.width, view.height, view.channels, view.type, view.layout)};
+  std::memcpy(pair.reference.data(), view.data, view.size_bytes());
+  std::memcpy(pair.distorted.data(), view.data, view.size_bytes());
+  return pair;
+}
+
+Image Constant(int width, int height, std::uint8_t value) {
+  Image image = NewImage(width, height, 3, PixelType::kUint8);
+  std::memset(image.data(), value, image.view().size_bytes());
+  return image;
+}
+
+Pair RandomFloatPair(int width, int height, int channels, std::uint32_t seed, bool flat) {
+  Pair pair{NewImage(width, height, channels, PixelType::kFloat32), NewImage(width, height, channels, PixelType::kFloat32)};
+  std::mt19937 random(seed);
+  auto* r = static_cast<float*>(pair.reference.data());
+  auto* d = static_cast<float*>(pair.distorted.data());
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      const bool in_patch = flat && x > width / 4 && x < 3 * width / 4 && y > height / 4 && y < 3 * height / 4;
+      for (int c = 0; c < channels; ++c) {
+        const int base = 512 + static_cast<int>(random() % 128) - 64 + 40 * ((x / 5 + y / 4 + c) % 3);
+        // Never equal, so that no sample lies on the kink of |e|.
+        const int error = (random() & 1 ? 1 : -1) * (4 + static_cast<int>(random() % 60));
+        *r++ = static_cast<float>((in_patch ? 512 : base) / 1024.0);
+        *d++ = static_cast<float>((in_patch ? 530 : base + error) / 1024.0);
+      }
+    }
+  }
+  return pair;
+}
+
+Image WithNoise(const Image& image, int amplitude, std::uint32_t seed) {
+  const ImageView& view = image.view();
+  Image out = NewImage(view.width, view.height, view.channels, PixelType::kUint8, view.layout);
+  std::mt19937 random(seed);
+  const auto* from = static_cast<const std::uint8_t*>(view.data);
+  auto* to = static_cast<std::uint8_t*>(out.data());
+  for (std::int64_t i = 0; i < view.size_bytes(); ++i) {
+    to[i] = Clamp255(from[i] + static_cast<int>(random() % (2 * amplitude + 1)) - amplitude);
+  }
+  return out;
+}
+
+Image ToChw(const Image& image) {
+  const ImageView& view = image.view();
+  const int bytes = BytesPerSample(view.type);
+  Image out = *Image::Create(view.width, view.height, view.channels, view.type, Layout::kChw, view.value_of_one);
+  const auto* from = static_cast<const std::byte*>(view.data);
+  auto* to = static_cast<std::byte*>(out.data());
+  for (std::int64_t p = 0; p < view.pixel_count(); ++p) {
+    for (int c = 0; c < view.channels; ++c) {
+      std::memcpy(to + (c * view.pixel_count() + p) * bytes, from + (p * view.channels + c) * bytes, bytes);
+    }
+  }
+  return out;
+}
+
+}  // namespace likeness::testing
