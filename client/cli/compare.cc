@@ -1,6 +1,7 @@
 #include "client/cli/compare.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -48,6 +49,9 @@ absl::StatusOr<NamedScale> ParseScale(const std::string& text) {
   }
   ASSIGN_OR_RETURN(named.scale.low, ParseNumber(ends[0], "the first number of --map-scale"));
   ASSIGN_OR_RETURN(named.scale.high, ParseNumber(ends[1], "the second number of --map-scale"));
+  if (!std::isfinite(named.scale.low) || !std::isfinite(named.scale.high)) {
+    return absl::InvalidArgumentError(absl::StrCat("--map-scale is \"", text, "\"; both ends must be finite"));
+  }
   return named;
 }
 

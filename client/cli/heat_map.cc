@@ -178,8 +178,9 @@ absl::Status WriteHeatMap(const v1::Tensor& map, const MapScale& scale, const st
   pixels.reserve(static_cast<std::size_t>(map.width()) * map.height());
   for (int y = 0; y < map.height(); ++y) {
     for (int x = 0; x < map.width(); ++x) {
-      const double place = range == 0 ? 0.0 : (samples.mean(x, y) - scale.low) / range;
-      pixels.push_back(kPalette[static_cast<int>(std::lround(255 * std::clamp(place, 0.0, 1.0)))]);
+      const double place = (samples.mean(x, y) - scale.low) / range;
+      // Also for the NaN of 0 / 0, which is a scale without extent.
+      pixels.push_back(kPalette[place > 0 ? static_cast<int>(std::lround(255 * std::min(place, 1.0))) : 0]);
     }
   }
   return WritePng(pixels, map.width(), map.height(), path);

@@ -98,8 +98,13 @@ def make_all(photo, folder):
         distortions.append(Distortion(name_id, name, setting, look, mse(image, pixels), path))
 
     gain = bisect(image, stretch, 1, 4, target)
-    keep("contrast", "Contrast stretch", f"gain {gain:.3f} about the mean", "punchier, nothing lost to the eye",
-         stretch(image, gain))
+    keep(
+        "contrast",
+        "Contrast stretch",
+        f"gain {gain:.3f} about the mean",
+        "punchier, nothing lost to the eye",
+        stretch(image, gain),
+    )
     # Whole steps only, as for JPEG's quality below: the nearest is taken.
     offset = min(range(1, 129), key=lambda step: abs(mse(image, add(image, step)) - target))
     keep("mean_shift", "Mean shift", f"{offset:+d} of 255 on every sample", "a little brighter", add(image, offset))

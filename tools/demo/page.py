@@ -45,8 +45,13 @@ def build_rows(metrics, identity, results, distortions):
     rows = []
     for metric in metrics:
         name = metric["id"]
-        row = {"id": name, "family": metric["family"], "summary": metric["summary"],
-               "arrow": ARROWS[metric["direction"]], "unavailable": metric.get("unavailable", "")}
+        row = {
+            "id": name,
+            "family": metric["family"],
+            "summary": metric["summary"],
+            "arrow": ARROWS[metric["direction"]],
+            "unavailable": metric.get("unavailable", ""),
+        }
         rows.append(row)
         if row["unavailable"]:
             continue
@@ -61,10 +66,15 @@ def build_rows(metrics, identity, results, distortions):
                 row["cells"].append({"error": entry["error"]})
                 continue
             place = 0.0 if worst == 1 else (rank - 1) / (worst - 1)
-            row["cells"].append({"text": text(entry["score"]), "rank": rank,
-                                 "side": "best" if place < 0.5 else "worst",
-                                 "wash": f"{0.42 * abs(2 * place - 1):.2f}",
-                                 "extreme": worst > 1 and place in (0.0, 1.0)})
+            row["cells"].append(
+                {
+                    "text": text(entry["score"]),
+                    "rank": rank,
+                    "side": "best" if place < 0.5 else "worst",
+                    "wash": f"{0.42 * abs(2 * place - 1):.2f}",
+                    "extreme": worst > 1 and place in (0.0, 1.0),
+                }
+            )
     return rows
 
 
@@ -77,8 +87,13 @@ def findings(rows, distortions):
     for row in rows:
         if row["id"] not in SPOKEN_FOR or row["unavailable"] or None in row["ranks"]:
             continue
-        said.append({"metric": row["id"], "best": in_sentence(distortions[row["ranks"].index(1)].name),
-                     "worst": in_sentence(distortions[row["ranks"].index(max(row["ranks"]))].name)})
+        said.append(
+            {
+                "metric": row["id"],
+                "best": in_sentence(distortions[row["ranks"].index(1)].name),
+                "worst": in_sentence(distortions[row["ranks"].index(max(row["ranks"]))].name),
+            }
+        )
     return said
 
 
@@ -92,8 +107,9 @@ def print_table(rows, distortions):
             notes.append(f"{row['id']} is not available: {row['unavailable']}")
             continue
         cells = ["failed" if "error" in c else f"{c['text']} ({c['rank']})" for c in row["cells"]]
-        notes += [f"{row['id']} failed on {d.name}: {c['error']}"
-                  for d, c in zip(distortions, row["cells"]) if "error" in c]
+        notes += [
+            f"{row['id']} failed on {d.name}: {c['error']}" for d, c in zip(distortions, row["cells"]) if "error" in c
+        ]
         lines.append([f"{row['id']} {row['arrow']}", row["identity"]] + cells)
     widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
     for line in [head, *lines]:
@@ -125,6 +141,7 @@ def thumbnail_uri(path, side=168):
 
 
 def write(path, **values):
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
-                                     undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
     path.write_text(environment.get_template("page.html.j2").render(**values), encoding="utf-8")

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 
-
 # Loopback, ports that the system picks, no telemetry.
 LISTEN_FLAGS = ("--host", "127.0.0.1", "--port", "0", "--telemetry-port", "-1")
 LISTENING = r"likeness: serving on (\S+:\d+)"
@@ -41,8 +40,10 @@ class Server:
             time.sleep(0.05)
         state = f"exit code {self.process.poll()}" if self.process.poll() is not None else "still starting"
         self.process.kill()
-        raise DemoError(f"the server told no address ({state}); its log, {self.log_path}:\n"
-                        + self.log_path.read_text(errors="replace"))
+        raise DemoError(
+            f"the server told no address ({state}); its log, {self.log_path}:\n"
+            + self.log_path.read_text(errors="replace")
+        )
 
     def stop(self):
         """SIGTERM; returns the seconds that it took to drain and exit."""
@@ -56,8 +57,10 @@ class Server:
             raise DemoError(f"the server did not drain within {self.DRAIN_SECONDS} s of SIGTERM; see {self.log_path}")
         log = self.log_path.read_text(errors="replace")
         if code != 0 or not re.search(DRAINED, log):
-            raise DemoError(f"the server ended with code {code} and "
-                            f"{'a' if re.search(DRAINED, log) else 'no'} word of having drained; see {self.log_path}")
+            raise DemoError(
+                f"the server ended with code {code} and "
+                f"{'a' if re.search(DRAINED, log) else 'no'} word of having drained; see {self.log_path}"
+            )
         return time.monotonic() - start
 
     def kill(self):
@@ -75,8 +78,12 @@ class Likeness:
         self.address = address
 
     def _run(self, *arguments):
-        return subprocess.run([self.command, *map(str, arguments), "--server", self.address, "--format", "json"],
-                              capture_output=True, text=True, env=self.environment)
+        return subprocess.run(
+            [self.command, *map(str, arguments), "--server", self.address, "--format", "json"],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+        )
 
     def metrics(self):
         done = self._run("metrics")
