@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,7 @@
 #include "kernels/base/parallel.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/metrics/registry.h"
+#include "kernels/walks/walk.h"
 
 namespace likeness {
 namespace {
@@ -83,6 +85,11 @@ struct Scorer::Impl {
     idle.push_back(std::move(workspace));
   }
 
+  // The fused walk for a metric on this pair; empty where its program must run. Decided by metric, parameters and the
+  // kind of images only.
+  std::optional<WalkRequest> WalkOf(const ResolvedMetric& metric, const ImageView& reference,
+                                    const ImageView& distorted) const;
+  void ScorePair(const Scorer& scorer, PairJob& job);
   void ScoreMetric(const PairJob& job, const ResolvedMetric& metric, const Plan& plan, MetricResult& result);
 
   ScorerOptions options;
@@ -92,6 +99,7 @@ struct Scorer::Impl {
   std::vector<MetricInfo> metrics;
   absl::Span<const MetricEntry* const> entries;
   absl::Span<const ProgramRun> programs;
+  const WalkTable* walks = nullptr;
 
   std::mutex mutex;
   std::vector<std::unique_ptr<Workspace>> idle;
@@ -117,6 +125,7 @@ absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& opti
         absl::StrCat("instruction set \"", set,
                      "\" is not to be had here; this processor and build have: ", Names(runnable), ", oracle"));
   }
+  if (options.fused_walks) impl->walks = GetWalkTable(set);
   for (const MetricEntry* entry : impl->entries) impl->metrics.push_back(entry->info());
   return std::unique_ptr<Scorer>(new Scorer(std::move(impl)));
 }
@@ -186,8 +195,10 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
   const Shape shape{reference.width, reference.height, ScoredChannels(reference, distorted)};
   const Settings settings(metric.convention, metric.parameters);
   if (const auto check = impl_->entries[metric.index]->check) RETURN_IF_ERROR(check(shape, settings));
-  const Plan plan = impl_->entries[metric.index]->plan(shape, settings, metric.want_map, metric.want_gradient,
-                                                       impl_->bytes_per_sample());
+  Plan plan = impl_->entries[metric.index]->plan(shape, settings, metric.want_map, metric.want_gradient,
+                                                 impl_->bytes_per_sample());
+  // A walk keeps a few rows of each tile, whatever the size of the images.
+  if (impl_->WalkOf(metric, reference, distorted)) plan.workspace_bytes = 0;
   if (plan.workspace_bytes > impl_->options.slot_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat(metric.info->id, metric.want_gradient ? " with gradient" : "", " on ", shape.width, "x",
@@ -211,30 +222,62 @@ void Scorer::Impl::ScoreMetric(const PairJob& job, const ResolvedMetric& metric,
                        settings,      metric.want_map, metric.want_gradient};
   programs[metric.index](input, *workspace, result);
   GiveBack(std::move(workspace));
-  if (std::isnan(result.score)) {
-    result.status =
-        absl::InternalError(absl::StrCat(metric.info->id, " computed a NaN, which is a bug; please report it"));
+}
+
+std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, const ImageView& reference,
+                                                const ImageView& distorted) const {
+  const auto make = entries[metric.index]->walk;
+  if (walks == nullptr || make == nullptr) return std::nullopt;
+  std::optional<WalkRequest> request = make(Settings(metric.convention, metric.parameters));
+  if (!request) return std::nullopt;
+  request->want_map = metric.want_map;
+  request->want_gradient = metric.want_gradient;
+  if (!CheckWalk(*request, reference, distorted).ok()) return std::nullopt;
+  return request;
+}
+
+void Scorer::Impl::ScorePair(const Scorer& scorer, PairJob& job) {
+  job.results.clear();
+  job.results.resize(job.metrics.size());
+  absl::Status pixels = CheckFinite(job.reference, "reference");
+  if (pixels.ok()) pixels = CheckFinite(job.distorted, "distorted");
+  if (!pixels.ok()) {
+    for (MetricResult& result : job.results) result.status = pixels;
+    return;
+  }
+  // All walks of the pair share one reading of the images.
+  std::vector<std::optional<WalkRequest>> requests(job.metrics.size());
+  std::vector<WalkRequest*> together;
+  for (std::size_t i = 0; i < job.metrics.size(); ++i) {
+    const absl::StatusOr<Plan> plan = scorer.MakePlan(job.metrics[i], job.reference, job.distorted);
+    job.results[i].status = plan.status();
+    if (!plan.ok()) continue;
+    requests[i] = WalkOf(job.metrics[i], job.reference, job.distorted);
+    if (requests[i]) {
+      together.push_back(&*requests[i]);
+    } else {
+      ScoreMetric(job, job.metrics[i], *plan, job.results[i]);
+    }
+  }
+  if (!together.empty()) RunWalks(*walks, job.reference, job.distorted, absl::MakeSpan(together));
+  for (std::size_t i = 0; i < job.metrics.size(); ++i) {
+    MetricResult& result = job.results[i];
+    if (requests[i]) {
+      result.score = requests[i]->score;
+      result.map = std::move(requests[i]->map);
+      result.gradient = std::move(requests[i]->gradient);
+    }
+    if (result.status.ok() && std::isnan(result.score)) {
+      result.status = absl::InternalError(
+          absl::StrCat(job.metrics[i].info->id, " computed a NaN, which is a bug; please report it"));
+    }
   }
 }
 
 void Scorer::Score(absl::Span<PairJob* const> jobs) const {
-  const auto score_pair = [&](PairJob& job) {
-    job.results.clear();
-    job.results.resize(job.metrics.size());
-    absl::Status pixels = CheckFinite(job.reference, "reference");
-    if (pixels.ok()) pixels = CheckFinite(job.distorted, "distorted");
-    for (std::size_t i = 0; i < job.metrics.size(); ++i) {
-      MetricResult& result = job.results[i];
-      result.status = pixels;
-      if (!pixels.ok()) continue;
-      const absl::StatusOr<Plan> plan = MakePlan(job.metrics[i], job.reference, job.distorted);
-      result.status = plan.status();
-      if (plan.ok()) impl_->ScoreMetric(job, job.metrics[i], *plan, result);
-    }
-  };
   impl_->pool.Run([&] {
     ParallelFor(static_cast<int>(jobs.size()), std::int64_t{1} << 40, [&](int begin, int end) {
-      for (int i = begin; i < end; ++i) score_pair(*jobs[i]);
+      for (int i = begin; i < end; ++i) impl_->ScorePair(*this, *jobs[i]);
     });
   });
 }

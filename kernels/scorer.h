@@ -24,6 +24,8 @@ struct ScorerOptions {
   // Where the learned metrics' *.safetensors lie. Empty: $LIKENESS_WEIGHTS, then build/weights, then
   // /usr/share/likeness/weights.
   std::string weights_dir;
+  // False: every metric runs its program, also where a fused walk computes the same. For tests and benches.
+  bool fused_walks = true;
   // "" (best this processor has), "sse4", "avx2", "avx3", or "oracle": double precision, slow, for tests.
   std::string instruction_set;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -10,6 +11,7 @@
 #include "kernels/metric.h"
 #include "kernels/ops/planes.h"
 #include "kernels/scorer.h"
+#include "kernels/walks/walk.h"
 
 namespace likeness {
 
@@ -50,6 +52,8 @@ using ProgramRun = void (*)(const RunInput& input, Workspace& workspace, MetricR
 // What a metric says about itself without computing anything. `plan` counts samples of `bytes_per_sample`.
 struct MetricEntry {
   MetricInfo (*info)();
+  // The fused walk that computes the same in one pass over the pixels; null or empty: none.
+  std::optional<WalkRequest> (*walk)(const Settings& settings);
   // What a shape must satisfy beyond the minimum size; null: nothing.
   absl::Status (*check)(const Shape& shape, const Settings& settings);
   Plan (*plan)(const Shape& shape, const Settings& settings, bool want_map, bool want_gradient, int bytes_per_sample);

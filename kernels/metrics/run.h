@@ -52,12 +52,21 @@ constexpr auto CheckOf() -> absl::Status (*)(const Shape&, const Settings&) {
   }
 }
 
+template <class Metric>
+constexpr auto WalkOf() -> std::optional<WalkRequest> (*)(const Settings&) {
+  if constexpr (requires { &Metric::Walk; }) {
+    return &Metric::Walk;
+  } else {
+    return nullptr;
+  }
+}
+
 }  // namespace likeness::plan
 
-#define LIKENESS_METRIC(Type)                                \
-  namespace likeness::plan {                                 \
-  extern const MetricEntry k##Type;                          \
-  const MetricEntry k##Type{&Type::Info, CheckOf<Type>(), &PlanMetric<Type>}; \
+#define LIKENESS_METRIC(Type)                                                                 \
+  namespace likeness::plan {                                                                  \
+  extern const MetricEntry k##Type;                                                           \
+  const MetricEntry k##Type{&Type::Info, WalkOf<Type>(), CheckOf<Type>(), &PlanMetric<Type>}; \
   }
 
 #else

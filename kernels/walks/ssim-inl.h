@@ -44,13 +44,27 @@ struct Taps {
   Vf t0, t1, t2, t3, t4, t5;
 };
 
+// Short of registers, gcc would rather load a value once for each use than keep it. With the gradient's many values about
+// it is right, without them it is not.
+HWY_INLINE void KeepInRegister(Vf* value) {
+#if HWY_ARCH_X86 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+  asm("" : "+v"(value->raw));
+#else
+  (void)value;
+#endif
+}
+
 // Two neighbouring rows of the vertical filter. `rows` is a ring of twelve rows, kStride apart, whose oldest row is
 // kOldest. Odd and even taps are summed apart, in the same order for both rows, so that a row's value does not depend
 // on which of the two it is.
-template <int kOldest, int kStride>
+template <int kOldest, int kStride, bool kKeep>
 HWY_INLINE void VerticalPair(const float* rows, const Taps& t, Vf* first, Vf* second) {
   const Df d;
-  const auto row = [rows, d](int i) HWY_ATTR { return hn::Load(d, rows + ((kOldest + i) % 12) * kStride); };
+  const auto row = [rows, d](int i) HWY_ATTR {
+    Vf value = hn::Load(d, rows + ((kOldest + i) % 12) * kStride);
+    if constexpr (kKeep) KeepInRegister(&value);
+    return value;
+  };
   const Vf x2 = row(2), x10 = row(10);
   Vf even0 = hn::Mul(t.t0, hn::Add(row(0), x10));
   Vf odd1 = hn::Mul(t.t1, hn::Add(x2, x10));
@@ -301,10 +315,10 @@ class SsimTile {
     const Df d;
     const float* ring = scratch_->ring + kLeft + i;
     Moments moments[2];
-    VerticalPair<kOldest, kRowStride>(ring, taps, &moments[0].mean, &moments[1].mean);
-    VerticalPair<kOldest, kRowStride>(ring + kWidth, taps, &moments[0].difference, &moments[1].difference);
-    VerticalPair<kOldest, kRowStride>(ring + 2 * kWidth, taps, &moments[0].mean_square, &moments[1].mean_square);
-    VerticalPair<kOldest, kRowStride>(ring + 3 * kWidth, taps, &moments[0].difference_square,
+    VerticalPair<kOldest, kRowStride, !kGradient>(ring, taps, &moments[0].mean, &moments[1].mean);
+    VerticalPair<kOldest, kRowStride, !kGradient>(ring + kWidth, taps, &moments[0].difference, &moments[1].difference);
+    VerticalPair<kOldest, kRowStride, !kGradient>(ring + 2 * kWidth, taps, &moments[0].mean_square, &moments[1].mean_square);
+    VerticalPair<kOldest, kRowStride, !kGradient>(ring + 3 * kWidth, taps, &moments[0].difference_square,
                                       &moments[1].difference_square);
     for (int k = 0; k < 2; ++k) {
       Partials partials;
@@ -321,9 +335,7 @@ class SsimTile {
       }
       if constexpr (kCounted != Counted::kNone) sums[k] = hn::Add(sums[k], s);
       if constexpr (kGradient) {
-        hn::Store(partials.base, d, scratch_->partial[k][0] + kLeft + i);
-        hn::Store(partials.with_mean, d, scratch_->partial[k][1] + kLeft + i);
-        hn::Store(partials.with_difference, d, scratch_->partial[k][2] + kLeft + i);
+        StorePartials(partials, k, i);
       }
     }
   }
@@ -366,12 +378,20 @@ class SsimTile {
     if (counts[1]) AddToSums(sums[1]);
   }
 
-  void ZeroPartials(int begin, int end) {
+  HWY_INLINE void StorePartials(const Partials& partials, int row, int i) const {
     const Df d;
+    for (int copy = 0; copy < (kTwoCopies ? 2 : 1); ++copy) {
+      auto& to = scratch_->partial[copy][row];
+      hn::Store(partials.base, d, to[0] + kLeft + 8 * copy + i);
+      hn::Store(partials.with_mean, d, to[1] + kLeft + 8 * copy + i);
+      hn::Store(partials.with_difference, d, to[2] + kLeft + 8 * copy + i);
+    }
+  }
+
+  void ZeroPartials(int begin, int end) const {
+    const Vf zero = hn::Zero(Df());
     for (int i = begin; i < end; i += kLanes) {
-      for (auto& row : scratch_->partial) {
-        for (float* partial : row) hn::Store(hn::Zero(d), d, partial + kLeft + i);
-      }
+      for (int row = 0; row < 2; ++row) StorePartials({zero, zero, zero}, row, i);
     }
   }
 
@@ -401,20 +421,42 @@ class SsimTile {
       std::memset(to, 0, kAdjointStride * sizeof(float));
       return;
     }
-    const Taps t(walk_.taps);
+    const Taps taps(walk_.taps);
     for (int k = 0; k < 3; ++k) {
-      const float* from = scratch_->partial[row][k] + kLeft - kReach;
-      for (int i = 0; i < sample_count_; i += kLanes) {
-        const auto at = [&](int tap) HWY_ATTR { return hn::LoadU(d, from + i + tap * kDistance); };
-        Vf sum = hn::Mul(t.t5, at(5));
-        sum = hn::MulAdd(t.t4, hn::Add(at(4), at(6)), sum);
-        sum = hn::MulAdd(t.t3, hn::Add(at(3), at(7)), sum);
-        sum = hn::MulAdd(t.t2, hn::Add(at(2), at(8)), sum);
-        sum = hn::MulAdd(t.t1, hn::Add(at(1), at(9)), sum);
-        sum = hn::MulAdd(t.t0, hn::Add(at(0), at(10)), sum);
-        hn::Store(sum, d, to + k * kBlockSamples + i);
+      const float* near = scratch_->partial[0][row][k] + kLeft;
+      const float* far = scratch_->partial[1][row][k] + kLeft + 8;
+      if constexpr (kTwoCopies) {
+        for (int i = 0; i < sample_count_; i += 16) {
+          hn::Store(AdjointVector<0>(near + i, far + i, taps), d, to + k * kBlockSamples + i);
+          hn::Store(AdjointVector<8>(near + i + 8, far + i + 8, taps), d, to + k * kBlockSamples + i + 8);
+        }
+      } else {
+        for (int i = 0; i < sample_count_; i += kLanes) {
+          hn::Store(AdjointVector<0>(near + i, far + i, taps), d, to + k * kBlockSamples + i);
+        }
       }
     }
+  }
+
+  template <int kOffset, int kAlign>
+  static HWY_INLINE Vf PartialAt(const float* near, const float* far) {
+    return hn::LoadU(Df(), (kTwoCopies && (kAlign + kOffset + kLeft) % 16 > 8 ? far : near) + kOffset);
+  }
+
+  template <int kTap, int kAlign>
+  static HWY_INLINE Vf PartialPair(const float* near, const float* far) {
+    return hn::Add(PartialAt<(kTap - kTapSpan) * kDistance, kAlign>(near, far),
+                   PartialAt<-kTap * kDistance, kAlign>(near, far));
+  }
+
+  template <int kAlign>
+  static HWY_INLINE Vf AdjointVector(const float* near, const float* far, const Taps& t) {
+    Vf sum = hn::Mul(t.t5, PartialAt<-5 * kDistance, kAlign>(near, far));
+    sum = hn::MulAdd(t.t4, PartialPair<4, kAlign>(near, far), sum);
+    sum = hn::MulAdd(t.t3, PartialPair<3, kAlign>(near, far), sum);
+    sum = hn::MulAdd(t.t2, PartialPair<2, kAlign>(near, far), sum);
+    sum = hn::MulAdd(t.t1, PartialPair<1, kAlign>(near, far), sum);
+    return hn::MulAdd(t.t0, PartialPair<0, kAlign>(near, far), sum);
   }
 
   template <int kOldest>
@@ -428,9 +470,9 @@ class SsimTile {
     for (int i = 0; i < sample_count_; i += kLanes) {
       const float* ring = scratch_->adjoint_ring + i;
       Partials blurred[2];
-      VerticalPair<kOldest, kAdjointStride>(ring, taps, &blurred[0].base, &blurred[1].base);
-      VerticalPair<kOldest, kAdjointStride>(ring + kBlockSamples, taps, &blurred[0].with_mean, &blurred[1].with_mean);
-      VerticalPair<kOldest, kAdjointStride>(ring + 2 * kBlockSamples, taps, &blurred[0].with_difference,
+      VerticalPair<kOldest, kAdjointStride, true>(ring, taps, &blurred[0].base, &blurred[1].base);
+      VerticalPair<kOldest, kAdjointStride, true>(ring + kBlockSamples, taps, &blurred[0].with_mean, &blurred[1].with_mean);
+      VerticalPair<kOldest, kAdjointStride, true>(ring + 2 * kBlockSamples, taps, &blurred[0].with_difference,
                                             &blurred[1].with_difference);
       for (int k = 0; k < 2; ++k) {
         if (!own[k]) continue;

@@ -88,9 +88,9 @@ struct alignas(64) SsimScratch {
   float ring[kRingRows * 4 * kWidth];
   // One row of three of the quantities before filtering; the second copy lies 8 samples further right.
   float row[2][3][kHalo + kBlockSamples + kHalo + 16];
-  // For the two map rows at hand: S, and its three partial derivatives.
+  // For the two map rows at hand: S, and its three partial derivatives in two copies.
   float similarity[2][kWidth];
-  float partial[2][3][kWidth + 16];
+  float partial[2][2][3][kWidth + 16];
   // Twelve rows of horizontally filtered partials.
   float adjoint_ring[kRingRows * 3 * kBlockSamples];
   double sums[16];

@@ -87,7 +87,8 @@ Image Constant(int width, int height, std::uint8_t value) {
 }
 
 Pair RandomFloatPair(int width, int height, int channels, std::uint32_t seed, bool flat) {
-  Pair pair{NewImage(width, height, channels, PixelType::kFloat32), NewImage(width, height, channels, PixelType::kFloat32)};
+  Pair pair{NewImage(width, height, channels, PixelType::kFloat32),
+            NewImage(width, height, channels, PixelType::kFloat32)};
   std::mt19937 random(seed);
   auto* r = static_cast<float*>(pair.reference.data());
   auto* d = static_cast<float*>(pair.distorted.data());

@@ -21,10 +21,11 @@ struct Pair {
 //   distorted(y, x, c) = clamp(7 reference(y, min(x + 1, width - 1), c) / 8 + 12 + noise - 8, 0, 255)
 Pair ScenePair(int width, int height);
 
-// The golden pairs by name: A 256x192, B 67x45, C 64x64, D 8x8, E 200x9 (width x height), A192: the left 192 columns of A.
+// The golden pairs by name: A 256x192, B 67x45, C 64x64, D 8x8, E 200x9 (width x height), A192: the left 192 columns of
+// A.
 Pair GoldenPair(const std::string& name);
 
-Pair CopyOf(const Image& image);                         // the image twice
+Pair CopyOf(const Image& image);                            // the image twice
 Image Constant(int width, int height, std::uint8_t value);  // RGB
 // Float RGB, multiples of 1/1024 in [0.2, 0.8]; `flat` leaves a patch of one value in the middle.
 Pair RandomFloatPair(int width, int height, int channels, std::uint32_t seed, bool flat);

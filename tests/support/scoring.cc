@@ -67,9 +67,8 @@ double SumAbs(const Tensor& tensor) {
 }
 
 double At(const Tensor& tensor, int x, int y, int c) {
-  const std::int64_t i = tensor.layout == Layout::kHwc
-                             ? (std::int64_t{y} * tensor.width + x) * tensor.channels + c
-                             : (std::int64_t{c} * tensor.height + y) * tensor.width + x;
+  const std::int64_t i = tensor.layout == Layout::kHwc ? (std::int64_t{y} * tensor.width + x) * tensor.channels + c
+                                                       : (std::int64_t{c} * tensor.height + y) * tensor.width + x;
   return tensor.data[i];
 }
 

@@ -18,7 +18,8 @@ const Scorer& ScorerFor(const std::string& instruction_set, bool fused_walks = t
 
 MetricResult ScoreOne(const Scorer& scorer, const MetricRequest& request, const ImageView& reference,
                       const ImageView& distorted);
-MetricRequest Request(const std::string& id, const Parameters& parameters = {}, bool map = false, bool gradient = false);
+MetricRequest Request(const std::string& id, const Parameters& parameters = {}, bool map = false,
+                      bool gradient = false);
 
 double Sum(const Tensor& tensor);
 double SumAbs(const Tensor& tensor);

@@ -23,10 +23,11 @@ struct Ffl {
     info.reference = "Jiang et al. 2021; focal-frequency-loss";
     info.conventions = {{"detached", "the weight is a constant for the gradient, as the authors have it", {}},
                         {"faceswap", "the gradient flows through the weight and its maximum", {}}};
-    info.parameters = {{"alpha", "exponent of the weight", 1.0, 0.01, 8.0, false, {}},
-                       {"patch_factor", "patches along a side; both sides must be divisible by it", 1.0, 1.0, 64.0, true, {}},
-                       {"log_matrix", "weight by log(1 + w)", false, {}, {}, false, {}},
-                       {"loss_weight", "factor on the score", 1.0, 0.0, 1e9, false, {}}};
+    info.parameters = {
+        {"alpha", "exponent of the weight", 1.0, 0.01, 8.0, false, {}},
+        {"patch_factor", "patches along a side; both sides must be divisible by it", 1.0, 1.0, 64.0, true, {}},
+        {"log_matrix", "weight by log(1 + w)", false, {}, {}, false, {}},
+        {"loss_weight", "factor on the score", 1.0, 0.0, 1e9, false, {}}};
     return info;
   }
 
@@ -66,8 +67,8 @@ struct Ffl {
         out.map = patch == 0 ? map : Map(t, Plus{}, out.map, map);
       }
     }
-    out.score = MapScalars(t, Times{settings.Number("loss_weight") / (p * p)}, out.score);
-    if (t.wants_map()) out.map = Map(t, Times{1.0 / (p * p)}, out.map);
+    out.score = MapScalars(t, Linear{settings.Number("loss_weight") / (p * p), 0.0}, out.score);
+    if (t.wants_map()) out.map = Map(t, Linear{1.0 / (p * p), 0.0}, out.map);
     return out;
   }
 };

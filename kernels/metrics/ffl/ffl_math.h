@@ -10,13 +10,9 @@
 // its maximum, and does not divide by less than 1e-6.
 #pragma once
 
-#include "kernels/base/number.h"
+#include "kernels/metrics/functors.h"
 
 LIKENESS_BEGIN_TARGET
-
-struct Difference {
-  LIKENESS_HD auto operator()(auto r, auto d) const { return d - r; }
-};
 
 struct SquaredNorm {
   LIKENESS_HD auto operator()(auto re, auto im) const { return re * re + im * im; }
@@ -39,14 +35,6 @@ struct NormalizedTimes {
     const auto safe = Select(Value(scale) > 0.0, scale, 1.0);
     return Clamp(w / safe, 0.0, 1.0) * d;
   }
-};
-
-struct Plus {
-  LIKENESS_HD auto operator()(auto a, auto b) const { return a + b; }
-};
-struct Times {
-  double factor;
-  LIKENESS_HD auto operator()(auto x) const { return x * factor; }
 };
 
 LIKENESS_END_TARGET

@@ -44,7 +44,7 @@ struct Gmsd {
     };
     auto similarity = Map(t, Similarity{pyiqa ? 170.0 : kGmsdC}, edges(reference), edges(distorted));
     return {StandardDeviation(t, similarity, /*population=*/!pyiqa),
-            t.wants_map() ? Map(t, OneMinus{}, similarity.Detached()) : Planes<false>(), 0};
+            t.wants_map() ? Map(t, Linear{-1.0, 1.0}, similarity.Detached()) : Planes<false>(), 0};
   }
 };
 

@@ -13,24 +13,10 @@
 // the magnitude, c = 170, sample deviation.
 #pragma once
 
-#include "kernels/base/number.h"
+#include "kernels/metrics/functors.h"
 
 LIKENESS_BEGIN_TARGET
 
 inline constexpr double kGmsdC = 170.0 / (255.0 * 255.0);
-
-struct Magnitude {
-  double eps = 0.0;
-  LIKENESS_HD auto operator()(auto x, auto y) const { return Sqrt(x * x + y * y + eps); }
-};
-
-struct Similarity {
-  double c;
-  LIKENESS_HD auto operator()(auto a, auto b) const { return (a * b * 2.0 + c) / (a * a + b * b + c); }
-};
-
-struct OneMinus {
-  LIKENESS_HD auto operator()(auto x) const { return 1.0 - x; }
-};
 
 LIKENESS_END_TARGET

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "kernels/base/number.h"
+#include "kernels/metrics/functors.h"
 #include "kernels/metrics/program.h"
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/map/map.h"
@@ -27,17 +27,6 @@ LIKENESS_BEGIN_TARGET
 struct BandOf {
   LIKENESS_HD auto operator()(auto x, auto blurred) const { return Abs(x - blurred); }
 };
-struct Magnitude1 {
-  LIKENESS_HD auto operator()(auto x) const { return Abs(x); }
-};
-struct ErrorOf {
-  LIKENESS_HD auto operator()(auto r, auto d) const { return d - r; }
-};
-struct AddScaled {
-  double weight;
-  LIKENESS_HD auto operator()(auto sum, auto x) const { return sum + x * weight; }
-};
-
 struct LapLoss {
   static MetricInfo Info() {
     MetricInfo info;
@@ -79,13 +68,13 @@ struct LapLoss {
         out.score = level == 0 ? mean : MapScalars(t, AddScaled{weight}, out.score, mean);
       }
     };
-    auto x = Map(t, ErrorOf{}, reference, distorted);
+    auto x = Map(t, Difference{}, reference, distorted);
     for (int level = 0; level < kLevels; ++level) {
       auto blurred = Correlate(t, x, blur, Border::kReplicate);
       add(Map(t, BandOf{}, x, blurred), level);
       x = MeanPool(t, blurred, 2);
     }
-    if (residual) add(Map(t, Magnitude1{}, x), kLevels);
+    if (residual) add(Map(t, AbsoluteValue{}, x), kLevels);
     if (settings.convention() == "faceswap") out.score = Mean(t, spatial);
     if (t.wants_map()) out.map = spatial.Detached();
     return out;

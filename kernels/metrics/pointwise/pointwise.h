@@ -29,6 +29,13 @@ Output<tracked> MeanOfMap(T& t, F f, const Planes<false>& reference, const Plane
   return {Mean(t, errors), t.wants_map() ? errors.Detached() : Planes<false>(), 0};
 }
 
+// The walk that computes a loss of the family in one pass, with all others that are asked for.
+inline std::optional<WalkRequest> WalkFor(PointwiseLoss loss, double parameter = 0.0) {
+  WalkRequest request;
+  request.walk = PointwiseWalk{loss, parameter};
+  return request;
+}
+
 struct Mae {
   static MetricInfo Info() {
     MetricInfo info = PointwiseInfo("mae", "Mean absolute error (L1).", "|e|, CxHxW", "torch L1Loss");
@@ -36,6 +43,7 @@ struct Mae {
     info.good_values = "0.004 is one 8-bit step; under 0.01 is hard to see in most pictures";
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings&) { return WalkFor(PointwiseLoss::kMeanAbsolute); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings&) {
     return MeanOfMap(t, AbsoluteError{}, r, d);
@@ -49,6 +57,7 @@ struct Mse {
     info.good_values = "1e-4 is 40 dB of PSNR";
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings&) { return WalkFor(PointwiseLoss::kMeanSquare); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings&) {
     return MeanOfMap(t, SquaredError{}, r, d);
@@ -63,6 +72,7 @@ struct Rmse {
     info.good_values = "0.01 is 40 dB of PSNR";
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings&) { return WalkFor(PointwiseLoss::kRootMeanSquare); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     Output<tracked> mse = Mse::Run(t, r, d, s);
@@ -77,6 +87,7 @@ struct Sse {
     info.good_values = "grows with the number of samples: compare images of one size only";
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings&) { return WalkFor(PointwiseLoss::kSumSquare); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings&) {
     auto errors = Map(t, SquaredError{}, r, d);
@@ -104,6 +115,11 @@ struct Psnr {
                         {}}};
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    WalkRequest request;
+    request.walk = PointwiseWalk{PointwiseLoss::kPsnr, s.Number("eps"), s.Number("cap")};
+    return request;
+  }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     Output<tracked> mse = Mse::Run(t, r, d, s);
@@ -119,6 +135,9 @@ struct Huber {
     info.good_values = "under delta^2 / 2 most errors are small ones";
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    return WalkFor(PointwiseLoss::kHuber, s.Number("delta"));
+  }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     return MeanOfMap(t, HuberError{s.Number("delta")}, r, d);
@@ -132,6 +151,9 @@ struct SmoothL1 {
     info.parameters = {{"beta", "where the loss turns linear", 8.0 / 255.0, 1e-6, 1e6, false, {}}};
     info.good_values = "close to mae when errors are larger than beta";
     return info;
+  }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    return WalkFor(PointwiseLoss::kSmoothL1, s.Number("beta"));
   }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
@@ -149,10 +171,14 @@ struct Charbonnier {
     info.good_values = "close to mae + eps for large errors";
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    return WalkFor(s.Flag("subtract_eps") ? PointwiseLoss::kShiftedCharbonnier : PointwiseLoss::kCharbonnier,
+                   s.Number("eps"));
+  }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     Output<tracked> out = MeanOfMap(t, CharbonnierError{s.Number("eps")}, r, d);
-    if (s.Flag("subtract_eps")) out.score = MapScalars(t, Minus{s.Number("eps")}, out.score);
+    if (s.Flag("subtract_eps")) out.score = MapScalars(t, Linear{1.0, -s.Number("eps")}, out.score);
     return out;
   }
 };
@@ -164,6 +190,7 @@ struct LogCosh {
     info.good_values = "close to mse / 2 for errors well under 1";
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings&) { return WalkFor(PointwiseLoss::kLogCosh); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings&) {
     return MeanOfMap(t, LogCoshError{}, r, d);

@@ -13,7 +13,7 @@
 //   80 dB.
 #pragma once
 
-#include "kernels/base/number.h"
+#include "kernels/metrics/functors.h"
 
 LIKENESS_BEGIN_TARGET
 
@@ -62,13 +62,6 @@ struct LogCoshError {
 };
 
 // On scalars.
-struct SquareRoot {
-  LIKENESS_HD auto operator()(auto x) const { return Sqrt(x); }
-};
-struct Minus {
-  double amount;
-  LIKENESS_HD auto operator()(auto x) const { return x - amount; }
-};
 struct Decibels {
   double eps;
   double cap;

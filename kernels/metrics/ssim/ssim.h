@@ -68,11 +68,18 @@ SsimResult<T, tracked> RunSsim(T& t, const Planes<false>& reference, const Plane
     if (convention.round_u8) image = Map(t, RoundTo255{}, image);
     return convention.pool_to_256 ? MeanPool(t, image, Factor256(image.shape())) : image;
   };
-  auto index = SsimMap(t, LocalMoments(t, prepare(reference), prepare(distorted), convention.window),
-                       convention.window);
+  auto index =
+      SsimMap(t, LocalMoments(t, prepare(reference), prepare(distorted), convention.window), convention.window);
   const int offset =
       convention.window.border == Border::kValid ? static_cast<int>(convention.window.taps.size()) / 2 : 0;
   return {Mean(t, index), t.wants_map() ? index.Detached() : Planes<false>(), offset};
+}
+
+// The fused walk knows the one window of Wang et al.
+inline std::optional<WalkRequest> SsimWalkFor(const Settings& s, double scale, double offset) {
+  WalkRequest request;
+  request.walk = SsimWalk{s.Number("sigma"), s.Number("k1"), s.Number("k2"), scale, offset};
+  return request;
 }
 
 inline std::vector<ParameterInfo> SsimParameters() {
@@ -87,8 +94,9 @@ inline MetricInfo SsimInfo() {
   info.min_width = info.min_height = 11;
   info.symmetric = true;
   info.color = "each channel, then mean";
-  info.reference = "Wang et al. 2004; skimage structural_similarity(gaussian_weights=True, sigma=1.5, "
-                   "use_sample_covariance=False, data_range=1)";
+  info.reference =
+      "Wang et al. 2004; skimage structural_similarity(gaussian_weights=True, sigma=1.5, "
+      "use_sample_covariance=False, data_range=1)";
   info.parameters = SsimParameters();
   return info;
 }
@@ -116,6 +124,10 @@ struct Ssim {
         {"kornia", "mirrored border", {}}};
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    if (s.convention() != "wang") return std::nullopt;
+    return SsimWalkFor(s, 1.0, 0.0);
+  }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& settings) {
     auto ssim = RunSsim(t, r, d, settings);
@@ -136,6 +148,11 @@ struct Dssim {
                         {"faceswap", "1 - S of ssim:faceswap; up to 2", {}},
                         {"kornia", "(1 - S) / 2 of ssim:kornia", {}}};
     return info;
+  }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    if (s.convention() != "half" && s.convention() != "one_minus") return std::nullopt;
+    const Linear loss = LossOf(s);
+    return SsimWalkFor(s, loss.scale, loss.offset);
   }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& settings) {

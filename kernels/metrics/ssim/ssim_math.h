@@ -10,10 +10,11 @@
 // What the libraries do differently is in SsimWindow, and the conventions in ssim.h name the combinations.
 //
 // Variances are E[x^2] - mu^2, which cancels in float; 0.5 is taken off before squaring, which changes no variance and
-// leaves numbers of half the size. Numerator and denominator do the same operations, so that equal images give exactly 1.
+// leaves numbers of half the size. Numerator and denominator do the same operations, so that equal images give
+// exactly 1.
 #pragma once
 
-#include "kernels/base/number.h"
+#include "kernels/metrics/functors.h"
 #include "kernels/ops/correlate/correlate.h"
 
 LIKENESS_BEGIN_TARGET
@@ -93,21 +94,6 @@ struct ContrastStructure {
     const auto f = terms.Factors(mu_r, mu_d, rr, dd, rd);
     return f.structure_numerator / f.structure_denominator;
   }
-};
-
-struct Without {
-  double offset;
-  LIKENESS_HD auto operator()(auto x) const { return x - offset; }
-};
-struct Product {
-  LIKENESS_HD auto operator()(auto a, auto b) const { return a * b; }
-};
-struct Square {
-  LIKENESS_HD auto operator()(auto a) const { return a * a; }
-};
-struct Linear {
-  double scale, offset;
-  LIKENESS_HD auto operator()(auto x) const { return x * scale + offset; }
 };
 
 LIKENESS_END_TARGET

@@ -24,8 +24,8 @@ Moments<tracked> LocalMoments(T& t, const Planes<false>& reference, const Planes
                               const SsimWindow& window) {
   const Kernel kernel = Separable(window.taps);
   const auto blur = [&](const auto& x) { return Correlate(t, x, kernel, window.border); };
-  const auto r = window.offset == 0.0 ? reference : Map(t, Without{window.offset}, reference);
-  const auto d = window.offset == 0.0 ? distorted : Map(t, Without{window.offset}, distorted);
+  const auto r = window.offset == 0.0 ? reference : Map(t, Linear{1.0, -window.offset}, reference);
+  const auto d = window.offset == 0.0 ? distorted : Map(t, Linear{1.0, -window.offset}, distorted);
   return {blur(r), blur(d), blur(Map(t, Square{}, r)), blur(Map(t, Square{}, d)), blur(Map(t, Product{}, r, d))};
 }
 

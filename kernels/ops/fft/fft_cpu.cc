@@ -58,7 +58,8 @@ void RealFftBackward(Cpu&, const PlanesView& upstream, const PlanesView& scratch
                     gradient.planes.stride());
       if (!gradient.accumulate) continue;
       for (int y = 0; y < shape.height; ++y) {
-        for (int x = 0; x < shape.width; ++x) to[y * gradient.planes.stride() + x] += kept[y * gradient.planes.stride() + x];
+        for (int x = 0; x < shape.width; ++x)
+          to[y * gradient.planes.stride() + x] += kept[y * gradient.planes.stride() + x];
       }
     }
   });
