@@ -1,6 +1,7 @@
 #include "kernels/base/parallel.h"
 
 #include <tbb/blocked_range.h>
+#include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
 
@@ -9,12 +10,17 @@
 namespace likeness {
 
 struct ThreadPool::Impl {
-  explicit Impl(int threads) : arena(threads) {}
+  explicit Impl(int threads)
+      : limit(tbb::global_control::max_allowed_parallelism,
+              std::max<std::size_t>(threads, tbb::this_task_arena::max_concurrency())),
+        arena(threads) {}
+  // TBB starts no more threads than there are cores unless it is told to.
+  tbb::global_control limit;
   tbb::task_arena arena;
 };
 
 ThreadPool::ThreadPool(int threads)
-    : impl_(std::make_unique<Impl>(threads > 0 ? threads : static_cast<int>(tbb::task_arena::automatic))),
+    : impl_(std::make_unique<Impl>(threads > 0 ? threads : tbb::this_task_arena::max_concurrency())),
       threads_(threads > 0 ? threads : impl_->arena.max_concurrency()) {}
 
 ThreadPool::~ThreadPool() = default;

@@ -44,6 +44,7 @@ std::vector<float> AdjointWeights(const ConvWeights& conv) {
   return adjoint;
 }
 
+Trunk::Trunk(const TrunkSpec& spec, ConvIsa isa) : spec_(spec), isa_(isa) {}
 Trunk::~Trunk() = default;
 
 absl::StatusOr<std::unique_ptr<Trunk>> Trunk::Create(const TrunkSpec& spec, ConvIsa isa, const Tensors& tensors,

@@ -75,7 +75,7 @@ class Trunk {
     std::shared_ptr<const PreparedTrunk> prepared;
   };
 
-  Trunk(const TrunkSpec& spec, ConvIsa isa) : spec_(spec), isa_(isa) {}
+  Trunk(const TrunkSpec& spec, ConvIsa isa);
 
   const TrunkSpec& spec_;
   ConvIsa isa_;

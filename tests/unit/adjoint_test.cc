@@ -1,0 +1,133 @@
+// Each linear op's adjoint by the dot-product test: <A x, y> must equal <x, A^T y> to the last digits of double, for
+// every border and odd shape. The op runs on the oracle's tape; A^T y is the gradient of <A x, y> with respect to x.
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+
+#include "kernels/metrics/functors.h"
+#include "kernels/ops/correlate/correlate.h"
+#include "kernels/ops/fft/fft.h"
+#include "kernels/ops/ops_cpu.h"
+#include "kernels/ops/pool/pool.h"
+#include "kernels/ops/reduce/reduce.h"
+#include "kernels/ops/resample/resample.h"
+
+namespace likeness::oracle {
+namespace {
+
+using CpuTape = Tape<Cpu>;
+
+void Randomise(CpuTape& t, const DataHandle& x, std::uint32_t seed) {
+  std::mt19937 random(seed);
+  const PlanesView view = t.View(x);
+  for (int c = 0; c < view.shape.channels; ++c) {
+    for (int y = 0; y < view.shape.height; ++y) {
+      for (int i = 0; i < view.shape.width; ++i) Row(view, c, y)[i] = random() / 4294967296.0 - 0.5;
+    }
+  }
+}
+
+double Dot(const PlanesView& a, const PlanesView& b) {
+  double sum = 0.0;
+  for (int c = 0; c < a.shape.channels; ++c) {
+    for (int y = 0; y < a.shape.height; ++y) {
+      for (int i = 0; i < a.shape.width; ++i) sum += Row(a, c, y)[i] * Row(b, c, y)[i];
+    }
+  }
+  return sum;
+}
+
+template <class Op>
+void CheckAdjoint(const std::string& name, const Shape& shape, Op op) {
+  SCOPED_TRACE(name + " on " + std::to_string(shape.width) + "x" + std::to_string(shape.height));
+  Workspace workspace;
+  ASSERT_TRUE(workspace.arena().Reserve(64 << 20));
+  Cpu cpu;
+  CpuTape t(cpu, workspace, false);
+  auto x = t.Make<true>(shape);
+  Randomise(t, x, 1);
+  auto out = op(t, x);
+  auto y = t.Make<false>(out.shape());
+  Randomise(t, y, 2);
+  auto score = Sum(t, Map(t, Product{}, y, out));
+  const double forward = *t.Values(score);
+  t.Backward(score);
+  const double backward = Dot(t.View(x), t.LeafGradient(x));
+  EXPECT_NEAR(forward, backward, 1e-12 * std::max(1.0, std::abs(forward)));
+  // One sample: a derivative filter is 0 there, and so is an imaginary part.
+  if (shape.plane() > 1) {
+    EXPECT_NE(forward, 0.0);
+  }
+}
+
+constexpr Shape kShapes[] = {{1, 1, 1}, {7, 5, 2}, {16, 16, 1}, {33, 12, 3}, {12, 47, 1}};
+
+TEST(Adjoint, Correlate) {
+  const Kernel skewed{{{{0.3, -0.2, 0.5}, {1.0, 0.25, -0.75}}, {{0.1, 0.7, -0.4}, {-0.5, 0.2, 0.9}}}};
+  const Kernel even{{{{0.4, 0.6, -0.1, 0.2}, {0.5, -0.3, 0.8, 0.1}}}};
+  for (const Shape& shape : kShapes) {
+    for (const Border border :
+         {Border::kZero, Border::kReplicate, Border::kReflect101, Border::kSymmetric, Border::kValid}) {
+      for (const Kernel& kernel : {skewed, even, Separable(GaussianTaps(11, 1.5)), PrewittX()}) {
+        if (border == Border::kValid && (shape.width < kernel.width() || shape.height < kernel.height())) continue;
+        CheckAdjoint("correlate with border " + std::to_string(static_cast<int>(border)), shape,
+                     [&](CpuTape& t, const auto& x) { return Correlate(t, x, kernel, border); });
+      }
+    }
+  }
+}
+
+TEST(Adjoint, MeanPool) {
+  for (const Shape& shape : kShapes) {
+    for (const int factor : {2, 3}) {
+      if (shape.width < factor || shape.height < factor) continue;
+      CheckAdjoint("mean pool", shape, [&](CpuTape& t, const auto& x) { return MeanPool(t, x, factor); });
+    }
+  }
+}
+
+TEST(Adjoint, PadAndCrop) {
+  for (const Shape& shape : kShapes) {
+    for (const Border border : {Border::kZero, Border::kReplicate, Border::kReflect101, Border::kSymmetric}) {
+      CheckAdjoint("pad", shape, [&](CpuTape& t, const auto& x) { return Pad(t, x, {2, 1, 3, 4}, border); });
+    }
+    if (shape.width > 4 && shape.height > 4) {
+      CheckAdjoint("crop", shape, [&](CpuTape& t, const auto& x) { return Crop(t, x, 2); });
+    }
+  }
+}
+
+TEST(Adjoint, ResizeBilinear) {
+  for (const Shape& shape : kShapes) {
+    for (const auto& [width, height] : {std::pair{40, 50}, std::pair{9, 4}, std::pair{64, 3}}) {
+      CheckAdjoint("resize", shape,
+                   [&, w = width, h = height](CpuTape& t, const auto& x) { return ResizeBilinear(t, x, w, h); });
+    }
+  }
+}
+
+TEST(Adjoint, RealFftAndSelect) {
+  for (const Shape& shape : kShapes) {
+    CheckAdjoint("fft", shape, [&](CpuTape& t, const auto& x) { return RealFft(t, x); });
+    CheckAdjoint("select", shape, [&](CpuTape& t, const auto& x) {
+      return SelectChannels(t, RealFft(t, x), shape.channels, shape.channels);
+    });
+  }
+}
+
+// A value with two readers gets the sum of what they send back.
+TEST(Adjoint, FanOutAccumulates) {
+  for (const Shape& shape : kShapes) {
+    CheckAdjoint("fan out", shape, [&](CpuTape& t, const auto& x) {
+      auto blurred = Correlate(t, x, Separable(GaussianTaps(5, 1.0)), Border::kReflect101);
+      auto both = Map(t, Difference{}, blurred, x);
+      auto spectrum = SelectChannels(t, RealFft(t, x), 0, shape.channels);
+      return Map(t, AddScaled{0.5}, Pad(t, both, {0, 0, 0, spectrum.shape().width - shape.width}, Border::kZero),
+                 spectrum);
+    });
+  }
+}
+
+}  // namespace
+}  // namespace likeness::oracle
