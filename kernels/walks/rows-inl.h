@@ -152,6 +152,14 @@ class RowSource {
     }
   }
 
+  // The values of a whole block where they lie, or nullptr when they must be made.
+  HWY_INLINE const float* InPlace(int plane, int y, int begin, int end) const {
+    if (!same_layout_ || image_.type != PixelType::kFloat32 || !divider_.is_one() || end - begin != kBlockSamples) {
+      return nullptr;
+    }
+    return reinterpret_cast<const float*>(RowStart(image_, plane, y)) + begin;
+  }
+
   // Asks for the bytes of samples [begin, end) of a row that will be loaded a few rows later.
   HWY_INLINE void Prefetch(int plane, int y, int begin, int end) const {
     if (!same_layout_ || y >= geometry_.rows) return;
@@ -197,6 +205,8 @@ struct IntegerSumsWanted {
   bool square = false;
   bool signed_sum = false;
   bool maximum = false;
+
+  bool any() const { return absolute || square || signed_sum || maximum; }
 };
 
 template <bool kAbsolute, bool kSquare, bool kOthers>

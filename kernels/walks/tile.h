@@ -106,10 +106,14 @@ struct alignas(64) TileScratch {
 };
 TileScratch& ThreadScratch(int ssim_count);
 
-// Both fill partials[walk]: the sum of the walk's terms over the
-// tile or band, in units of one sample step where the score is an integer; for kMaximum their maximum.
+// All three fill partials[walk]: the sum of the walk's terms over the part, in units of one sample step where the score is
+// an integer; for kMaximum their maximum. A job with SSIM goes tile by tile. One without goes by stretches of a band,
+// whole rows of up to kStretchBlocks blocks, which reads memory in its own order; sums are still one a tile and walk, at
+// partials[tile * walks + walk] with the stretch's first tile as tile 0, except for sums of integers, of which the first
+// tile has all. One that needs no values goes by whole rows [y_begin, y_end) of a plane.
+inline constexpr int kStretchBlocks = 16;
 using RunTileFunction = void (*)(const TileJob& job, int tile_index, double* partials);
-// For jobs that need no values: whole rows [y_begin, y_end) of a plane, which reads memory in its own order.
+using RunStretchFunction = void (*)(const TileJob& job, int first_tile, int tile_count, double* partials);
 using RunIntegerBandFunction = void (*)(const TileJob& job, int plane, int y_begin, int y_end, double* partials);
 
 }  // namespace likeness::walks
@@ -119,6 +123,7 @@ namespace likeness {
 struct WalkTable {
   const char* instruction_set;
   walks::RunTileFunction run_tile;
+  walks::RunStretchFunction run_stretch;
   walks::RunIntegerBandFunction run_integer_band;
 };
 

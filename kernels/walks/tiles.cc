@@ -55,7 +55,7 @@ void Report(const IntegerSums& sums, absl::Span<const PreparedWalk> walks, doubl
   }
 }
 
-// All walks of a job over one tile, kDistance samples between horizontal neighbours.
+// All walks of a job with SSIM over one tile, kDistance samples between horizontal neighbours.
 template <int kDistance>
 class TileRunner {
  public:
@@ -68,31 +68,19 @@ class TileRunner {
         scratch_(ThreadScratch(job.ssim_count)),
         partials_(partials),
         wanted_(Wanted(job.walks)) {
-    has_integers_ = wanted_.absolute || wanted_.square || wanted_.signed_sum || wanted_.maximum;
     for (std::size_t k = 0; k < job.walks.size(); ++k) partials[k] = 0.0;
   }
 
   void Run() {
-    if (job_.ssim_count == 0) {
-      RunPointwise();
-    } else if (job_.has_ssim_gradient) {
+    if (job_.has_ssim_gradient) {
       RunWithSsim<true>();
     } else {
       RunWithSsim<false>();
     }
-    if (has_integers_) Report(integers_, job_.walks, partials_);
+    if (wanted_.any()) Report(integers_, job_.walks, partials_);
   }
 
  private:
-  void RunPointwise() {
-    for (int y = tile_.y_begin; y < tile_.y_end; ++y) {
-      Prefetch(y + kPrefetchRows, tile_.x_begin, tile_.x_end);
-      reference_.Load(tile_.plane, y, tile_.x_begin, tile_.x_end, scratch_.reference[0]);
-      distorted_.Load(tile_.plane, y, tile_.x_begin, tile_.x_end, scratch_.distorted[0]);
-      PointwiseRows(y, scratch_.reference[0], scratch_.distorted[0]);
-    }
-  }
-
   // Tiles whose SSIM is wanted with its gradient begin ten rows earlier and keep the last twelve rows of values.
   template <bool kAnyGradient>
   void RunWithSsim() {
@@ -169,7 +157,7 @@ class TileRunner {
     for (std::size_t k = 0; k < job_.walks.size(); ++k) {
       if (!job_.walks[k].is_ssim) PointwiseRow(job_.walks[k], reference, distorted, count, at, &partials_[k]);
     }
-    if (has_integers_) {
+    if (wanted_.any()) {
       AddBytes(RowStart(*job_.reference, tile_.plane, y) + tile_.x_begin,
                RowStart(*job_.distorted, tile_.plane, y) + tile_.x_begin, count, wanted_, &integers_);
     }
@@ -188,7 +176,6 @@ class TileRunner {
   TileScratch& scratch_;
   double* partials_;
   IntegerSumsWanted wanted_;
-  bool has_integers_;
   IntegerSums integers_;
 };
 
@@ -198,6 +185,42 @@ void RunTile(const TileJob& job, int tile_index, double* partials) {
   } else {
     TileRunner<1>(job, tile_index, partials).Run();
   }
+}
+
+void RunStretch(const TileJob& job, int first_tile, int tile_count, double* partials) {
+  const Geometry& geometry = job.geometry;
+  const Tile first = TileAt(geometry, first_tile);
+  const Tile last = TileAt(geometry, first_tile + tile_count - 1);
+  const RowSource reference(*job.reference, geometry);
+  const RowSource distorted(*job.distorted, geometry);
+  TileScratch& scratch = ThreadScratch(0);
+  const IntegerSumsWanted wanted = Wanted(job.walks);
+  const std::size_t walk_count = job.walks.size();
+  IntegerSums integers;
+  for (std::size_t k = 0; k < static_cast<std::size_t>(tile_count) * walk_count; ++k) partials[k] = 0.0;
+  for (int y = first.y_begin; y < first.y_end; ++y) {
+    double* to = partials;
+    for (int begin = first.x_begin; begin < last.x_end; begin += kBlockSamples, to += walk_count) {
+      const int end = begin + kBlockSamples < last.x_end ? begin + kBlockSamples : last.x_end;
+      const float* r = reference.InPlace(first.plane, y, begin, end);
+      if (r == nullptr) {
+        reference.Load(first.plane, y, begin, end, scratch.reference[0]);
+        r = scratch.reference[0];
+      }
+      const float* d = distorted.InPlace(first.plane, y, begin, end);
+      if (d == nullptr) {
+        distorted.Load(first.plane, y, begin, end, scratch.distorted[0]);
+        d = scratch.distorted[0];
+      }
+      const std::int64_t at = (std::int64_t{first.plane} * geometry.rows + y) * geometry.row_samples + begin;
+      for (std::size_t k = 0; k < walk_count; ++k) PointwiseRow(job.walks[k], r, d, end - begin, at, &to[k]);
+    }
+    if (wanted.any()) {
+      AddBytes(RowStart(*job.reference, first.plane, y) + first.x_begin,
+               RowStart(*job.distorted, first.plane, y) + first.x_begin, last.x_end - first.x_begin, wanted, &integers);
+    }
+  }
+  if (wanted.any()) Report(integers, job.walks, partials);
 }
 
 void RunIntegerBand(const TileJob& job, int plane, int y_begin, int y_end, double* partials) {
@@ -218,7 +241,7 @@ void RunIntegerBand(const TileJob& job, int plane, int y_begin, int y_end, doubl
 }
 
 const WalkTable* Table(const char* name) {
-  static const WalkTable table{name, &RunTile, &RunIntegerBand};
+  static const WalkTable table{name, &RunTile, &RunStretch, &RunIntegerBand};
   return &table;
 }
 

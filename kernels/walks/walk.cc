@@ -289,30 +289,43 @@ void RunWalks(const WalkTable& table, const ImageView& reference, const ImageVie
   job.walks = prepared;
 
   // One row of partials a tile. Tiles are joined in their order, whoever computed them.
-  const int tile_count = job.needs_values ? geometry.tile_count() : geometry.planes * geometry.band_count;
-  std::vector<double> partials(static_cast<std::size_t>(tile_count) * requests.size());
-  const std::int64_t tile_samples = std::int64_t{geometry.band_rows} *
-                                    (job.needs_values ? walks::kBlockSamples : geometry.row_samples);
-  // SSIM is several times the work that ParallelFor takes a sample for.
-  const std::int64_t work = job.ssim_count > 0 ? 4 * tile_samples : tile_samples;
-  ParallelFor(tile_count, work, [&](int begin, int end) {
-    for (int tile = begin; tile < end; ++tile) {
-      double* to = &partials[static_cast<std::size_t>(tile) * requests.size()];
-      if (job.needs_values) {
-        table.run_tile(job, tile, to);
-      } else {
-        const int y_begin = tile % geometry.band_count * geometry.band_rows;
-        table.run_integer_band(job, tile / geometry.band_count, y_begin,
-                               std::min(y_begin + geometry.band_rows, geometry.rows), to);
+  const std::size_t walk_count = requests.size();
+  const int bands = geometry.planes * geometry.band_count;
+  const int tile_count = job.needs_values ? geometry.tile_count() : bands;
+  std::vector<double> partials(static_cast<std::size_t>(tile_count) * walk_count);
+  const auto partials_of = [&](int tile) { return &partials[static_cast<std::size_t>(tile) * walk_count]; };
+  const std::int64_t band_rows = geometry.band_rows;
+  if (!job.needs_values) {
+    ParallelFor(bands, band_rows * geometry.row_samples, [&](int begin, int end) {
+      for (int band = begin; band < end; ++band) {
+        const int y_begin = band % geometry.band_count * geometry.band_rows;
+        table.run_integer_band(job, band / geometry.band_count, y_begin,
+                               std::min(y_begin + geometry.band_rows, geometry.rows), partials_of(band));
       }
-    }
-  });
+    });
+  } else if (job.ssim_count == 0) {
+    const int stretches = (geometry.block_count + walks::kStretchBlocks - 1) / walks::kStretchBlocks;
+    const std::int64_t stretch_samples = std::int64_t{walks::kBlockSamples} * walks::kStretchBlocks;
+    ParallelFor(bands * stretches, band_rows * stretch_samples, [&](int begin, int end) {
+      for (int part = begin; part < end; ++part) {
+        const int first_block = part % stretches * walks::kStretchBlocks;
+        const int first_tile = part / stretches * geometry.block_count + first_block;
+        table.run_stretch(job, first_tile, std::min(walks::kStretchBlocks, geometry.block_count - first_block),
+                          partials_of(first_tile));
+      }
+    });
+  } else {
+    // SSIM is several times the work that ParallelFor takes a sample for.
+    ParallelFor(tile_count, 4 * band_rows * walks::kBlockSamples, [&](int begin, int end) {
+      for (int tile = begin; tile < end; ++tile) table.run_tile(job, tile, partials_of(tile));
+    });
+  }
 
   for (std::size_t k = 0; k < requests.size(); ++k) {
     const PreparedWalk& walk = prepared[k];
     double sum = 0.0;
     for (int tile = 0; tile < tile_count; ++tile) {
-      const double partial = partials[static_cast<std::size_t>(tile) * requests.size() + k];
+      const double partial = partials_of(tile)[k];
       sum = !walk.is_ssim && walk.term == PointwiseLoss::kMaximum ? std::max(sum, partial) : sum + partial;
     }
     if (walk.is_ssim) {

@@ -10,64 +10,15 @@
 // and exact.
 #pragma once
 
-#include <limits>
-#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "kernels/image.h"
+#include "kernels/walks/walk_request.h"
 
 namespace likeness {
-
-// e = distorted - reference; means are over all samples of all channels.
-enum class PointwiseLoss {
-  kMeanAbsolute,        // mean |e|
-  kMeanSquare,          // mean e^2
-  kRootMeanSquare,      // sqrt(mean e^2); the gradient is 0 for equal images
-  kSumSquare,           // sum e^2
-  kMeanSigned,          // mean e
-  kPsnr,                // 10 log10(1 / (mean e^2 + parameter)), at most `cap`; infinite for equal images if parameter is 0
-  kMaximum,             // max |e|; the gradient is shared evenly by all samples that reach it
-  kHuber,               // mean of e^2 / 2 where |e| <= parameter, else parameter (|e| - parameter / 2)
-  kSmoothL1,            // Huber(parameter) / parameter; mean |e| when parameter is 0
-  kLogCosh,             // mean log cosh e
-  kCharbonnier,         // mean sqrt(e^2 + parameter^2)
-  kShiftedCharbonnier,  // mean (sqrt(e^2 + parameter^2) - parameter): 0 for equal images
-};
-
-// The map is the term under the mean, sum or maximum, one a sample: |e| for kMaximum, e^2 for kRootMeanSquare and kPsnr.
-struct PointwiseWalk {
-  PointwiseLoss loss = PointwiseLoss::kMeanAbsolute;
-  double parameter = 0.0;  // not negative
-  double cap = std::numeric_limits<double>::infinity();  // kPsnr only; the gradient is 0 where the cap holds
-};
-
-// SSIM as Wang et al. define it: 11 Gaussian taps a side, windows that lie inside the image only, each channel by itself,
-// the mean over all windows and channels. The map is (width - 10) x (height - 10) at offset (5, 5).
-//
-// Score, map and gradient are those of scale * SSIM + offset, so that (1 - SSIM) / 2 needs no second pass.
-struct SsimWalk {
-  double sigma = 1.5;  // of the Gaussian, in pixels
-  double k1 = 0.01;    // both greater than 0: they keep the quotient finite
-  double k2 = 0.03;
-  double scale = 1.0;
-  double offset = 0.0;
-};
-
-struct WalkRequest {
-  std::variant<PointwiseWalk, SsimWalk> walk;
-  bool want_map = false;
-  bool want_gradient = false;
-
-  // Filled by RunWalks. Tensors are in the layout of the distorted image; one that already has the right shape is
-  // written over, else it is allocated anew.
-  double score = 0.0;
-  Tensor map;
-  // d score / d distorted, distorted on the [0, 1] scale.
-  Tensor gradient;
-};
 
 // The walks compiled for one instruction set.
 struct WalkTable;
