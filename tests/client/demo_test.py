@@ -46,6 +46,14 @@ class Ranks(unittest.TestCase):
         self.assertEqual(page.ranks([1, None, 0], "lower_is_better"), [2, None, 1])
         self.assertEqual(page.ranks(["inf", 40.0], "higher_is_better"), [1, 2])
 
+    def test_rows_that_see_the_same_damage_everywhere(self):
+        self.assertTrue(page.holds_equal([0.0038, 0.0036, 0.0039], 0.0))
+        self.assertTrue(page.holds_equal([24.1, 24.4], "inf"))
+        self.assertFalse(page.holds_equal([0.9026, 0.9978], 1.0))  # near in score, far in distance from 1
+        self.assertFalse(page.holds_equal(["inf", 24.4], "inf"))
+        self.assertTrue(page.holds_equal([0.5, None, 0.5], 0.0))
+        self.assertFalse(page.holds_equal([None], None))
+
     def test_scores_as_text(self):
         self.assertEqual(
             [page.text(s) for s in (0.0, 0.5, 31.25, 1e-7, 2.5e9, "inf", "-inf")],

@@ -40,6 +40,17 @@ def ranks(scores, direction):
     return [None if s is None else 1 + known.index(badness(s, direction)) for s in scores]
 
 
+def holds_equal(scores, identity):
+    """Whether the damage that the metric sees is the same in all pictures, but for a tenth of the most. Damage is the
+    distance from the score of equal images; where that is infinite (PSNR), the size of the score stands for it."""
+    known = [number(s) for s in scores if s is not None]
+    zero = 0.0 if identity is None or math.isinf(number(identity)) else number(identity)
+    damage = [abs(value - zero) for value in known]
+    if not damage or math.isinf(max(damage)):
+        return False
+    return max(damage) - min(damage) < 0.1 * max(damage)
+
+
 def build_rows(metrics, identity, results, distortions):
     """One row a metric, one cell a distortion. `identity` and the values of `results` are {metric: score or error}."""
     rows = []
@@ -60,19 +71,20 @@ def build_rows(metrics, identity, results, distortions):
         row["identity"] = text(identity[name]["score"]) if "score" in identity[name] else "failed"
         row["ranks"] = ranks(scores, metric["direction"])
         worst = max((r for r in row["ranks"] if r), default=1)
+        row["level"] = holds_equal(scores, identity[name].get("score"))
         row["cells"] = []
         for entry, rank in zip(entries, row["ranks"]):
             if rank is None:
                 row["cells"].append({"error": entry["error"]})
                 continue
-            place = 0.0 if worst == 1 else (rank - 1) / (worst - 1)
+            place = 0.5 if worst == 1 or row["level"] else (rank - 1) / (worst - 1)
             row["cells"].append(
                 {
                     "text": text(entry["score"]),
-                    "rank": rank,
+                    "rank": "=" if row["level"] else rank,
                     "side": "best" if place < 0.5 else "worst",
                     "wash": f"{0.42 * abs(2 * place - 1):.2f}",
-                    "extreme": worst > 1 and place in (0.0, 1.0),
+                    "extreme": place in (0.0, 1.0),
                 }
             )
     return rows
@@ -85,7 +97,7 @@ def in_sentence(name):
 def findings(rows, distortions):
     said = []
     for row in rows:
-        if row["id"] not in SPOKEN_FOR or row["unavailable"] or None in row["ranks"]:
+        if row["id"] not in SPOKEN_FOR or row["unavailable"] or None in row["ranks"] or row["level"]:
             continue
         said.append(
             {
