@@ -60,8 +60,8 @@ struct HuberTerm {
   Vf delta;
 };
 
-// With m = exp(-2|e|) - 1: tanh |e| = -m / (2 + m), and log cosh e is log1p(-tanh^2 e) / -2 for small |e|, where it keeps
-// its relative accuracy, and |e| - ln 2 + log1p(exp(-2|e|)) for large ones, where tanh has reached 1.
+// With m = exp(-2|e|) - 1: tanh |e| = -m / (2 + m), and log cosh e is log1p(-tanh^2 e) / -2 for small |e|, where it
+// keeps its relative accuracy, and |e| - ln 2 + log1p(exp(-2|e|)) for large ones, where tanh has reached 1.
 struct LogCoshTerm {
   explicit LogCoshTerm(float) {}
   static HWY_INLINE Vf TanhMagnitude(Vf m) { return hn::Neg(hn::Div(m, hn::Add(hn::Set(Df(), 2.0f), m))); }
@@ -74,8 +74,7 @@ struct LogCoshTerm {
     const Vf logarithm =
         hn::Log1p(d, hn::IfThenElse(small, hn::Neg(hn::Mul(tanh, tanh)), hn::Add(hn::Set(d, 1.0f), m)));
     const Vf ln2 = hn::Set(d, 0.693147180559945f);
-    return hn::IfThenElse(small, hn::Mul(hn::Set(d, -0.5f), logarithm),
-                          hn::Add(hn::Sub(magnitude, ln2), logarithm));
+    return hn::IfThenElse(small, hn::Mul(hn::Set(d, -0.5f), logarithm), hn::Add(hn::Sub(magnitude, ln2), logarithm));
   }
   HWY_INLINE Vf Slope(Vf e) const {
     const Df d;

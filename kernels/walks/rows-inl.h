@@ -25,8 +25,7 @@ using Vf = hn::Vec<Df>;
 inline constexpr int kLanes = static_cast<int>(hn::MaxLanes(Df()));
 
 HWY_INLINE const std::uint8_t* RowStart(const ImageView& image, int plane, int y) {
-  return static_cast<const std::uint8_t*>(image.data) +
-         (std::ptrdiff_t{plane} * image.height + y) * image.row_bytes;
+  return static_cast<const std::uint8_t*>(image.data) + (std::ptrdiff_t{plane} * image.height + y) * image.row_bytes;
 }
 
 // sample / value_of_one, correctly rounded. With fused multiply-add a quotient by a constant needs no division: the

@@ -1,18 +1,8 @@
 // SSIM of one tile in one pass, with its gradient.
 //
-// Rows come two at a time. Each is filtered horizontally into a ring of twelve rows; when two new rows have come, two rows
-// of the vertical filter, of S and of its partial derivatives follow from the twelve. Two rows at once share their
+// Rows come two at a time. Each is filtered horizontally into a ring of twelve rows; when two new rows have come, two
+// rows of the vertical filter, of S and of its partial derivatives follow from the twelve. Two rows at once share their
 // loads: row i counts for one as tap i and for the other as tap i - 1.
-//
-// What is blurred are not r and d but their half sum and difference, s = (r + d) / 2 - 1/2 and e = d - r, and the squares
-// of both: four blurs. With m = mean s + 1/2, X = var s and Y = var e,
-//
-//   2 mu_r mu_d + C1 = 2 m^2 - (mean e)^2 / 2 + C1      sig2_r + sig2_d + C2 = 2 X + Y / 2 + C2
-//   mu_r^2 + mu_d^2 + C1 = 2 m^2 + (mean e)^2 / 2 + C1  2 cov + C2           = 2 X - Y / 2 + C2
-//
-// so that the rounding of X, all that is left of E[x^2] - mu^2 on flat ground, is the same in numerator and denominator
-// and hurts only as far as the images differ. For equal images e is 0, S exactly 1 and its gradient exactly 0; swapped
-// images change the sign of e and no bit of S.
 
 #if defined(LIKENESS_KERNELS_WALKS_SSIM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LIKENESS_KERNELS_WALKS_SSIM_INL_H_
@@ -27,120 +17,15 @@
 #include "hwy/highway.h"
 #include "kernels/walks/pointwise-inl.h"
 #include "kernels/walks/rows-inl.h"
+#include "kernels/walks/ssim_math-inl.h"
 #include "kernels/walks/tile.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace likeness::walks {
 namespace HWY_NAMESPACE {
 
-struct Taps {
-  HWY_INLINE explicit Taps(const float* taps)
-      : t0(hn::Set(Df(), taps[0])),
-        t1(hn::Set(Df(), taps[1])),
-        t2(hn::Set(Df(), taps[2])),
-        t3(hn::Set(Df(), taps[3])),
-        t4(hn::Set(Df(), taps[4])),
-        t5(hn::Set(Df(), taps[5])) {}
-  Vf t0, t1, t2, t3, t4, t5;
-};
-
-// Short of registers, gcc would rather load a value once for each use than keep it. With the gradient's many values about
-// it is right, without them it is not.
-HWY_INLINE void KeepInRegister(Vf* value) {
-#if HWY_ARCH_X86 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
-  asm("" : "+v"(value->raw));
-#else
-  (void)value;
-#endif
-}
-
-// Two neighbouring rows of the vertical filter. `rows` is a ring of twelve rows, kStride apart, whose oldest row is
-// kOldest. Odd and even taps are summed apart, in the same order for both rows, so that a row's value does not depend
-// on which of the two it is.
-template <int kOldest, int kStride, bool kKeep>
-HWY_INLINE void VerticalPair(const float* rows, const Taps& t, Vf* first, Vf* second) {
-  const Df d;
-  const auto row = [rows, d](int i) HWY_ATTR {
-    Vf value = hn::Load(d, rows + ((kOldest + i) % 12) * kStride);
-    if constexpr (kKeep) KeepInRegister(&value);
-    return value;
-  };
-  const Vf x2 = row(2), x10 = row(10);
-  Vf even0 = hn::Mul(t.t0, hn::Add(row(0), x10));
-  Vf odd1 = hn::Mul(t.t1, hn::Add(x2, x10));
-  const Vf x8 = row(8), x4 = row(4);
-  even0 = hn::MulAdd(t.t2, hn::Add(x2, x8), even0);
-  odd1 = hn::MulAdd(t.t3, hn::Add(x4, x8), odd1);
-  const Vf x6 = row(6);
-  even0 = hn::MulAdd(t.t4, hn::Add(x4, x6), even0);
-  odd1 = hn::MulAdd(t.t5, x6, odd1);
-  const Vf x1 = row(1), x9 = row(9);
-  Vf even1 = hn::Mul(t.t0, hn::Add(x1, row(11)));
-  Vf odd0 = hn::Mul(t.t1, hn::Add(x1, x9));
-  const Vf x3 = row(3), x7 = row(7);
-  even1 = hn::MulAdd(t.t2, hn::Add(x3, x9), even1);
-  odd0 = hn::MulAdd(t.t3, hn::Add(x3, x7), odd0);
-  const Vf x5 = row(5);
-  even1 = hn::MulAdd(t.t4, hn::Add(x5, x7), even1);
-  odd0 = hn::MulAdd(t.t5, x5, odd0);
-  *first = hn::Add(even0, odd0);
-  *second = hn::Add(even1, odd1);
-}
-
-// What S and its derivatives need of one window.
-struct Moments {
-  Vf mean, difference;                // of s and e
-  Vf mean_square, difference_square;  // of s^2 and e^2
-};
-
-struct SsimConstants {
-  Vf c1, c2;
-};
-
-// How S changes with one sample of the distorted image, which moves s by 1/2 and e by 1:
-// window weight * (base + with_mean * s + with_difference * e).
-struct Partials {
-  Vf base, with_mean, with_difference;
-};
-
-template <bool kPartials>
-HWY_INLINE Vf Similarity(const Moments& of, const SsimConstants& c, Partials* partials) {
-  const Df d;
-  const Vf two = hn::Set(d, 2.0f);
-  const Vf half = hn::Set(d, 0.5f);
-  const Vf m = hn::Add(of.mean, half);
-  const Vf x = hn::NegMulAdd(of.mean, of.mean, of.mean_square);
-  const Vf difference_squared = hn::Mul(of.difference, of.difference);
-  const Vf y = hn::Sub(of.difference_square, difference_squared);
-  const Vf twice_m_squared = hn::Mul(two, hn::Mul(m, m));
-  const Vf luminance_base = hn::Add(twice_m_squared, c.c1);
-  const Vf structure_base = hn::MulAdd(two, x, c.c2);
-  const Vf a1 = hn::NegMulAdd(half, difference_squared, luminance_base);
-  const Vf b1 = hn::MulAdd(half, difference_squared, luminance_base);
-  const Vf a2 = hn::NegMulAdd(half, y, structure_base);
-  const Vf b2 = hn::MulAdd(half, y, structure_base);
-  const Vf denominator = hn::Mul(b1, b2);
-  const Vf similarity = hn::Div(hn::Mul(a1, a2), denominator);
-  if constexpr (kPartials) {
-    // dS/dX = 2 Y A1 / (B1 B2^2), dS/dY = -(2 X + C2) A1 / (B1 B2^2), and likewise dS/dm = 4 m (mean e)^2 A2 / (B1^2 B2),
-    // dS/d(mean e) = -2 (mean e) (2 m^2 + C1) A2 / (B1^2 B2). The variances' own dependence on the means joins `base`.
-    const Vf inverse = hn::Div(hn::Set(d, 1.0f), denominator);
-    const Vf inverse_b1 = hn::Mul(b2, inverse);
-    const Vf inverse_b2 = hn::Mul(b1, inverse);
-    const Vf structure_factor = hn::Mul(hn::Mul(two, hn::Mul(a1, inverse)), inverse_b2);
-    const Vf luminance_factor = hn::Mul(hn::Mul(hn::Mul(two, of.difference), hn::Mul(a2, inverse)), inverse_b1);
-    const Vf with_mean = hn::Mul(structure_factor, y);
-    const Vf with_difference = hn::Neg(hn::Mul(structure_factor, structure_base));
-    const Vf through_means = hn::Mul(luminance_factor, hn::MulSub(m, of.difference, luminance_base));
-    partials->base = hn::NegMulAdd(with_difference, of.difference, hn::NegMulAdd(with_mean, of.mean, through_means));
-    partials->with_mean = with_mean;
-    partials->with_difference = with_difference;
-  }
-  return similarity;
-}
-
-// kGradient: the tile computes the map kLeft samples further left and ten rows further up than its own part, because the
-// gradient of its own samples depends on those windows.
+// kGradient: the tile computes the map kLeft samples further left and ten rows further up than its own part, because
+// the gradient of its own samples depends on those windows.
 template <int kDistance, bool kGradient>
 class SsimTile {
  public:
@@ -171,20 +56,32 @@ class SsimTile {
     Horizontal(slot);
   }
 
-  // Map rows y and y + 1, of which the ring holds all twelve rows; slot: that of row y. The values are those of image rows
-  // y and y + 1, for the gradient.
+  // Map rows y and y + 1, of which the ring holds all twelve rows; slot: that of row y. The values are those of image
+  // rows y and y + 1, for the gradient.
   void FinishRows(int y, int slot, const float* const* reference, const float* const* distorted) {
     const bool valid[2] = {0 <= y && y < geometry_.map_rows(), 0 <= y + 1 && y + 1 < geometry_.map_rows()};
     const bool own[2] = {tile_.y_begin <= y && y < tile_.y_end, tile_.y_begin <= y + 1 && y + 1 < tile_.y_end};
     if (valid[0] || valid[1]) {
       const bool counts[2] = {valid[0] && own[0], valid[1] && own[1]};
       switch (slot / 2) {
-        case 0: MapRows<0>(counts); break;
-        case 1: MapRows<2>(counts); break;
-        case 2: MapRows<4>(counts); break;
-        case 3: MapRows<6>(counts); break;
-        case 4: MapRows<8>(counts); break;
-        default: MapRows<10>(counts); break;
+        case 0:
+          MapRows<0>(counts);
+          break;
+        case 1:
+          MapRows<2>(counts);
+          break;
+        case 2:
+          MapRows<4>(counts);
+          break;
+        case 3:
+          MapRows<6>(counts);
+          break;
+        case 4:
+          MapRows<8>(counts);
+          break;
+        default:
+          MapRows<10>(counts);
+          break;
       }
       if (walk_.map != nullptr) {
         for (int k = 0; k < 2; ++k) {
@@ -197,12 +94,24 @@ class SsimTile {
       if (!own[0] && !own[1]) return;
       // The oldest of the twelve rows of partials is ten rows before y.
       switch (slot / 2) {
-        case 0: GradientRows<2>(y, own, reference, distorted); break;
-        case 1: GradientRows<4>(y, own, reference, distorted); break;
-        case 2: GradientRows<6>(y, own, reference, distorted); break;
-        case 3: GradientRows<8>(y, own, reference, distorted); break;
-        case 4: GradientRows<10>(y, own, reference, distorted); break;
-        default: GradientRows<0>(y, own, reference, distorted); break;
+        case 0:
+          GradientRows<2>(y, own, reference, distorted);
+          break;
+        case 1:
+          GradientRows<4>(y, own, reference, distorted);
+          break;
+        case 2:
+          GradientRows<6>(y, own, reference, distorted);
+          break;
+        case 3:
+          GradientRows<8>(y, own, reference, distorted);
+          break;
+        case 4:
+          GradientRows<10>(y, own, reference, distorted);
+          break;
+        default:
+          GradientRows<0>(y, own, reference, distorted);
+          break;
       }
     }
   }
@@ -310,16 +219,16 @@ class SsimTile {
   enum class Counted { kNone, kAll, kSome };
 
   template <int kOldest, Counted kCounted>
-  HWY_INLINE void MapVector(const Taps& taps, const SsimConstants& constants, int i, int count,
-                            Vf* sums) const {
+  HWY_INLINE void MapVector(const Taps& taps, const SsimConstants& constants, int i, int count, Vf* sums) const {
     const Df d;
     const float* ring = scratch_->ring + kLeft + i;
     Moments moments[2];
     VerticalPair<kOldest, kRowStride, !kGradient>(ring, taps, &moments[0].mean, &moments[1].mean);
     VerticalPair<kOldest, kRowStride, !kGradient>(ring + kWidth, taps, &moments[0].difference, &moments[1].difference);
-    VerticalPair<kOldest, kRowStride, !kGradient>(ring + 2 * kWidth, taps, &moments[0].mean_square, &moments[1].mean_square);
+    VerticalPair<kOldest, kRowStride, !kGradient>(ring + 2 * kWidth, taps, &moments[0].mean_square,
+                                                  &moments[1].mean_square);
     VerticalPair<kOldest, kRowStride, !kGradient>(ring + 3 * kWidth, taps, &moments[0].difference_square,
-                                      &moments[1].difference_square);
+                                                  &moments[1].difference_square);
     for (int k = 0; k < 2; ++k) {
       Partials partials;
       Vf s = Similarity<kGradient>(moments[k], constants, &partials);
@@ -465,15 +374,16 @@ class SsimTile {
     const Df d;
     const Taps taps(walk_.taps);
     const Vf scale = hn::Set(d, walk_.gradient_scale);
-    float* to = walk_.gradient +
-                (std::int64_t{tile_.plane} * geometry_.rows + y) * geometry_.row_samples + tile_.x_begin;
+    float* to =
+        walk_.gradient + (std::int64_t{tile_.plane} * geometry_.rows + y) * geometry_.row_samples + tile_.x_begin;
     for (int i = 0; i < sample_count_; i += kLanes) {
       const float* ring = scratch_->adjoint_ring + i;
       Partials blurred[2];
       VerticalPair<kOldest, kAdjointStride, true>(ring, taps, &blurred[0].base, &blurred[1].base);
-      VerticalPair<kOldest, kAdjointStride, true>(ring + kBlockSamples, taps, &blurred[0].with_mean, &blurred[1].with_mean);
+      VerticalPair<kOldest, kAdjointStride, true>(ring + kBlockSamples, taps, &blurred[0].with_mean,
+                                                  &blurred[1].with_mean);
       VerticalPair<kOldest, kAdjointStride, true>(ring + 2 * kBlockSamples, taps, &blurred[0].with_difference,
-                                            &blurred[1].with_difference);
+                                                  &blurred[1].with_difference);
       for (int k = 0; k < 2; ++k) {
         if (!own[k]) continue;
         const Vf r = hn::LoadU(d, reference[k] + i);

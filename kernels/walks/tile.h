@@ -80,7 +80,8 @@ struct TileJob {
 
 Tile TileAt(const Geometry& geometry, int index);
 
-// The working memory of one SSIM walk on one tile. Rows start kHalo samples left of the block where a gradient is wanted.
+// The working memory of one SSIM walk on one tile. Rows start kHalo samples left of the block where a gradient is
+// wanted.
 struct alignas(64) SsimScratch {
   static constexpr int kRingRows = 12;
   static constexpr int kWidth = kHalo + kBlockSamples;
@@ -106,11 +107,11 @@ struct alignas(64) TileScratch {
 };
 TileScratch& ThreadScratch(int ssim_count);
 
-// All three fill partials[walk]: the sum of the walk's terms over the part, in units of one sample step where the score is
-// an integer; for kMaximum their maximum. A job with SSIM goes tile by tile. One without goes by stretches of a band,
-// whole rows of up to kStretchBlocks blocks, which reads memory in its own order; sums are still one a tile and walk, at
-// partials[tile * walks + walk] with the stretch's first tile as tile 0, except for sums of integers, of which the first
-// tile has all. One that needs no values goes by whole rows [y_begin, y_end) of a plane.
+// All three fill partials[walk]: the sum of the walk's terms over the part, in units of one sample step where the score
+// is an integer; for kMaximum their maximum. A job with SSIM goes tile by tile. One without goes by stretches of a
+// band, whole rows of up to kStretchBlocks blocks, which reads memory in its own order; sums are still one a tile and
+// walk, at partials[tile * walks + walk] with the stretch's first tile as tile 0, except for sums of integers, of which
+// the first tile has all. One that needs no values goes by whole rows [y_begin, y_end) of a plane.
 inline constexpr int kStretchBlocks = 16;
 using RunTileFunction = void (*)(const TileJob& job, int tile_index, double* partials);
 using RunStretchFunction = void (*)(const TileJob& job, int first_tile, int tile_count, double* partials);

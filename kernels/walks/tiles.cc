@@ -27,9 +27,9 @@ HWY_BEFORE_NAMESPACE();
 namespace likeness::walks {
 namespace HWY_NAMESPACE {
 
-// Rows ahead of the one at hand whose bytes are asked for: a tile is narrow, so that the processor's own prefetcher does
-// not see its rows coming.
-inline constexpr int kPrefetchRows = 6;
+// Rows ahead of the one at hand whose bytes are asked for: a tile is narrow, so that the processor's own prefetcher
+// does not see its rows coming.
+inline constexpr int kPrefetchRows = 4;
 
 IntegerSumsWanted Wanted(absl::Span<const PreparedWalk> walks) {
   IntegerSumsWanted wanted;
@@ -47,10 +47,18 @@ void Report(const IntegerSums& sums, absl::Span<const PreparedWalk> walks, doubl
   for (std::size_t k = 0; k < walks.size(); ++k) {
     if (!walks[k].integer_score) continue;
     switch (walks[k].term) {
-      case PointwiseLoss::kMeanSquare: partials[k] = static_cast<double>(sums.square); break;
-      case PointwiseLoss::kMeanSigned: partials[k] = static_cast<double>(sums.signed_sum); break;
-      case PointwiseLoss::kMaximum: partials[k] = sums.maximum; break;
-      default: partials[k] = static_cast<double>(sums.absolute); break;
+      case PointwiseLoss::kMeanSquare:
+        partials[k] = static_cast<double>(sums.square);
+        break;
+      case PointwiseLoss::kMeanSigned:
+        partials[k] = static_cast<double>(sums.signed_sum);
+        break;
+      case PointwiseLoss::kMaximum:
+        partials[k] = sums.maximum;
+        break;
+      default:
+        partials[k] = static_cast<double>(sums.absolute);
+        break;
     }
   }
 }
@@ -128,7 +136,8 @@ class TileRunner {
       if (!walk.is_ssim) continue;
       SsimScratch* scratch = &scratch_.ssim[static_cast<std::size_t>(ssim++)];
       if (walk.gradient != nullptr) {
-        if constexpr (kLeft > 0) StepSsim<true, kDepth, kLeft>(walk, scratch, y, slot, map_slot, first_row, reference, distorted);
+        if constexpr (kLeft > 0)
+          StepSsim<true, kDepth, kLeft>(walk, scratch, y, slot, map_slot, first_row, reference, distorted);
       } else {
         StepSsim<false, kDepth, kLeft>(walk, scratch, y, slot, map_slot, first_row, reference, distorted);
       }
@@ -152,8 +161,7 @@ class TileRunner {
 
   void PointwiseRows(int y, const float* reference, const float* distorted) {
     const int count = tile_.x_end - tile_.x_begin;
-    const std::int64_t at =
-        (std::int64_t{tile_.plane} * geometry_.rows + y) * geometry_.row_samples + tile_.x_begin;
+    const std::int64_t at = (std::int64_t{tile_.plane} * geometry_.rows + y) * geometry_.row_samples + tile_.x_begin;
     for (std::size_t k = 0; k < job_.walks.size(); ++k) {
       if (!job_.walks[k].is_ssim) PointwiseRow(job_.walks[k], reference, distorted, count, at, &partials_[k]);
     }
@@ -230,8 +238,8 @@ void RunIntegerBand(const TileJob& job, int plane, int y_begin, int y_end, doubl
   const std::int64_t row_samples = job.geometry.row_samples;
   IntegerSums sums;
   if (reference.row_bytes == row_samples && distorted.row_bytes == row_samples) {
-    AddBytes(RowStart(reference, plane, y_begin), RowStart(distorted, plane, y_begin),
-             (y_end - y_begin) * row_samples, wanted, &sums);
+    AddBytes(RowStart(reference, plane, y_begin), RowStart(distorted, plane, y_begin), (y_end - y_begin) * row_samples,
+             wanted, &sums);
   } else {
     for (int y = y_begin; y < y_end; ++y) {
       AddBytes(RowStart(reference, plane, y), RowStart(distorted, plane, y), row_samples, wanted, &sums);

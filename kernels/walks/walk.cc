@@ -125,8 +125,8 @@ void Prepare(const SsimWalk& walk, const Geometry& geometry, PreparedWalk* prepa
 
 // A tensor of this shape in the layout of the image; its old storage if that fits.
 float* Shape(const ImageView& image, int width, int height, int offset, Tensor* tensor) {
-  const bool fits = !tensor->empty() && tensor->width == width && tensor->height == height &&
-                    tensor->channels == image.channels;
+  const bool fits =
+      !tensor->empty() && tensor->width == width && tensor->height == height && tensor->channels == image.channels;
   tensor->width = width;
   tensor->height = height;
   tensor->channels = image.channels;
@@ -206,8 +206,7 @@ void Finish(const PointwiseWalk& walk, const Geometry& geometry, const PreparedW
       break;
     case PointwiseLoss::kPsnr: {
       const double floored = mean + walk.parameter;
-      const double uncapped =
-          floored > 0.0 ? -10.0 * std::log10(floored) : std::numeric_limits<double>::infinity();
+      const double uncapped = floored > 0.0 ? -10.0 * std::log10(floored) : std::numeric_limits<double>::infinity();
       request->score = std::min(uncapped, walk.cap);
       if (gradient != nullptr) {
         const bool flat = floored == 0.0 || uncapped > walk.cap;
@@ -243,13 +242,14 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
   }
   if (const auto* ssim = std::get_if<SsimWalk>(&request.walk)) {
     if (distorted.width < walks::kTapCount || distorted.height < walks::kTapCount) {
-      return absl::InvalidArgumentError(absl::StrCat("ssim needs at least 11x11 pixels, the images are ",
-                                                     distorted.width, "x", distorted.height));
+      return absl::InvalidArgumentError(
+          absl::StrCat("ssim needs at least 11x11 pixels, the images are ", distorted.width, "x", distorted.height));
     }
     // Below these, rounding of the variances could reach the constants and the quotient would mean nothing.
     if (!(ssim->k1 >= 1e-3) || !(ssim->k2 >= 3e-3) || !(ssim->sigma >= 0.1)) {
-      return absl::InvalidArgumentError(absl::StrCat("a fused ssim needs k1 >= 0.001, k2 >= 0.003 and sigma >= 0.1, not ",
-                                                     ssim->k1, ", ", ssim->k2, " and ", ssim->sigma));
+      return absl::InvalidArgumentError(
+          absl::StrCat("a fused ssim needs k1 >= 0.001, k2 >= 0.003 and sigma >= 0.1, not ", ssim->k1, ", ", ssim->k2,
+                       " and ", ssim->sigma));
     }
   } else {
     const auto& pointwise = std::get<PointwiseWalk>(request.walk);
@@ -277,9 +277,9 @@ void RunWalks(const WalkTable& table, const ImageView& reference, const ImageVie
   for (std::size_t k = 0; k < requests.size(); ++k) {
     PreparedWalk& walk = prepared[k];
     std::visit([&](const auto& spec) { walks::Prepare(spec, geometry, &walk); }, requests[k]->walk);
-    const bool has_integer_term =
-        walk.term == PointwiseLoss::kMeanAbsolute || walk.term == PointwiseLoss::kMeanSquare ||
-        walk.term == PointwiseLoss::kMeanSigned || walk.term == PointwiseLoss::kMaximum;
+    const bool has_integer_term = walk.term == PointwiseLoss::kMeanAbsolute ||
+                                  walk.term == PointwiseLoss::kMeanSquare || walk.term == PointwiseLoss::kMeanSigned ||
+                                  walk.term == PointwiseLoss::kMaximum;
     walk.integer_score = same_bytes && !walk.is_ssim && has_integer_term;
     walks::ShapeOutputs(distorted, requests[k], &walk);
     job.needs_values |= !walk.integer_score || walk.map != nullptr || walk.gradient != nullptr;

@@ -1,9 +1,9 @@
 // Fused walks: metrics whose whole computation is one pass over the pixels.
 //
-// A walk is an optimisation of a metric's program and is tested against the same definitions. All walks of one call read
-// the images once: the driver cuts the images in tiles, by shape only, converts each row of a tile to float once and
-// hands it to every walk. A walk never knows who rides along, so its score, map and gradient have the same bits alone, in
-// company, and on any number of threads, and its score does not depend on which outputs are asked for.
+// A walk is an optimisation of a metric's program and is tested against the same definitions. All walks of one call
+// read the images once: the driver cuts the images in tiles, by shape only, converts each row of a tile to float once
+// and hands it to every walk. A walk never knows who rides along, so its score, map and gradient have the same bits
+// alone, in company, and on any number of threads, and its score does not depend on which outputs are asked for.
 //
 // Values are sample / value_of_one in float32. Scores are sums of float32 terms, gathered in double in a fixed order.
 // Where both images are uint8 on the same scale, the mean, square, sign and maximum of the error are sums of integers,
@@ -30,12 +30,13 @@ const WalkTable* GetWalkTable(absl::string_view instruction_set);
 // Those for which GetWalkTable has an answer on this processor, slowest first.
 std::vector<absl::string_view> WalkInstructionSets();
 
-// Whether RunWalks takes this request for images of this shape, by metric, parameters and shape only: same size, the same
-// number of channels, no alpha, at least 11x11 for SSIM, parameters in their ranges. The message says what does not fit.
+// Whether RunWalks takes this request for images of this shape, by metric, parameters and shape only: same size, the
+// same number of channels, no alpha, at least 11x11 for SSIM, parameters in their ranges. The message says what does
+// not fit.
 absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, const ImageView& distorted);
 
-// Fills every request. Each must have passed CheckWalk. Float samples must be finite. Thread safe; the tiles go over the
-// threads of the ThreadPool that the caller runs on.
+// Fills every request. Each must have passed CheckWalk. Float samples must be finite. Thread safe; the tiles go over
+// the threads of the ThreadPool that the caller runs on.
 void RunWalks(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
               absl::Span<WalkRequest* const> requests);
 

@@ -3,8 +3,8 @@
 //   walk_bench --benchmark_filter=ssim
 //
 // MSample/s counts one channel value of one pixel of the pair once. GB/s is what a walk must move at least: both images
-// read once, maps and gradients written once. `over_floor` is the time taken over the time that the same bytes need when
-// they are only read (and, for gradients, written) on this machine, measured at the start.
+// read once, maps and gradients written once. `over_floor` is the time taken over the time that the same bytes need
+// when they are only read (and, for gradients, written) on this machine, measured at the start.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -134,7 +134,8 @@ void Run(benchmark::State& state, const Size& size, PixelType type, Layout layou
   const double floor = FloorSeconds(reference, distorted, &outputs);
   const double iterations = static_cast<double>(state.iterations());
   const double samples = static_cast<double>(size.width) * size.height * 3.0;
-  const double bytes = 2.0 * static_cast<double>(reference.view().size_bytes()) + 4.0 * static_cast<double>(output_samples);
+  const double bytes =
+      2.0 * static_cast<double>(reference.view().size_bytes()) + 4.0 * static_cast<double>(output_samples);
   using benchmark::Counter;
   state.counters["MSample/s"] = Counter(samples * iterations / 1e6, Counter::kIsRate);
   state.counters["GB/s"] = Counter(bytes * iterations / 1e9, Counter::kIsRate);
@@ -150,10 +151,10 @@ const bool kRegistered = [] {
           for (const Size& size : kSizes) {
             const std::string name = absl::StrCat(set.name, "/", size.name, "/", PixelTypeName(type), "/",
                                                   layout == Layout::kHwc ? "hwc" : "chw", "/", isa);
-            benchmark::RegisterBenchmark(name.c_str(),
-                                         [size, type, layout, set_name = std::string(set.name), isa = std::string(isa)](
-                                             benchmark::State& state) { Run(state, size, type, layout, set_name, isa); })
-                ->Unit(benchmark::kMicrosecond);
+            benchmark::RegisterBenchmark(name.c_str(), [size, type, layout, set_name = std::string(set.name),
+                                                        isa = std::string(isa)](benchmark::State& state) {
+              Run(state, size, type, layout, set_name, isa);
+            })->Unit(benchmark::kMicrosecond);
           }
         }
       }

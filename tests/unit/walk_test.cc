@@ -16,236 +16,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "hwy/base.h"
 #include "kernels/base/parallel.h"
 #include "kernels/image.h"
+#include "tests/unit/walk_naive.h"
 
 namespace likeness {
 namespace {
 
-// Planes of double values, channel by channel.
-struct Planes {
-  int width = 0, height = 0, channels = 0;
-  std::vector<double> values;
-
-  Planes(int w, int h, int c) : width(w), height(h), channels(c), values(static_cast<std::size_t>(w) * h * c) {}
-  double& at(int c, int y, int x) { return values[(static_cast<std::size_t>(c) * height + y) * width + x]; }
-  double at(int c, int y, int x) const { return values[(static_cast<std::size_t>(c) * height + y) * width + x]; }
-};
-
-struct NaiveResult {
-  double score = 0.0;
-  Planes map{0, 0, 0};
-  Planes gradient{0, 0, 0};
-};
-
-NaiveResult NaivePointwise(const PointwiseWalk& walk, const Planes& r, const Planes& d) {
-  NaiveResult result{0.0, Planes(r.width, r.height, r.channels), Planes(r.width, r.height, r.channels)};
-  const double count = static_cast<double>(r.values.size());
-  const double p = walk.parameter;
-  double sum = 0.0, maximum = 0.0;
-  std::vector<double> slopes(r.values.size());
-  for (std::size_t i = 0; i < r.values.size(); ++i) {
-    const double e = d.values[i] - r.values[i];
-    const double a = std::abs(e);
-    const double sign = e > 0 ? 1.0 : e < 0 ? -1.0 : 0.0;
-    double value = 0.0, slope = 0.0;
-    switch (walk.loss) {
-      case PointwiseLoss::kMeanAbsolute: value = a, slope = sign; break;
-      case PointwiseLoss::kMeanSquare:
-      case PointwiseLoss::kRootMeanSquare:
-      case PointwiseLoss::kSumSquare:
-      case PointwiseLoss::kPsnr: value = e * e, slope = 2 * e; break;
-      case PointwiseLoss::kMeanSigned: value = e, slope = 1; break;
-      case PointwiseLoss::kMaximum: value = a, slope = e; break;
-      case PointwiseLoss::kHuber:
-        value = a <= p ? e * e / 2 : p * (a - p / 2), slope = std::clamp(e, -p, p);
-        break;
-      case PointwiseLoss::kSmoothL1:
-        if (p == 0.0) {
-          value = a, slope = sign;
-        } else {
-          value = a < p ? e * e / 2 / p : a - p / 2, slope = std::clamp(e / p, -1.0, 1.0);
-        }
-        break;
-      case PointwiseLoss::kLogCosh: value = a + std::log1p(std::exp(-2 * a)) - std::log(2.0), slope = std::tanh(e); break;
-      case PointwiseLoss::kCharbonnier:
-        value = std::sqrt(e * e + p * p), slope = value > 0 ? e / value : 0;
-        break;
-      case PointwiseLoss::kShiftedCharbonnier:
-        value = std::sqrt(e * e + p * p) - p, slope = e == 0 ? 0 : e / std::sqrt(e * e + p * p);
-        break;
-    }
-    sum += value;
-    maximum = std::max(maximum, a);
-    result.map.values[i] = value;
-    slopes[i] = slope;
-  }
-  const double mean = sum / count;
-  double scale = 1.0 / count;
-  result.score = mean;
-  if (walk.loss == PointwiseLoss::kSumSquare) result.score = sum, scale = 1.0;
-  if (walk.loss == PointwiseLoss::kRootMeanSquare) {
-    result.score = std::sqrt(mean);
-    scale = mean > 0 ? 0.5 / (count * result.score) : 0.0;
-  }
-  if (walk.loss == PointwiseLoss::kPsnr) {
-    const double uncapped = mean + p > 0 ? -10 * std::log10(mean + p) : std::numeric_limits<double>::infinity();
-    result.score = std::min(uncapped, walk.cap);
-    scale = mean + p > 0 && uncapped <= walk.cap ? -10 / std::log(10.0) / (count * (mean + p)) : 0.0;
-  }
-  if (walk.loss == PointwiseLoss::kMaximum) {
-    result.score = maximum;
-    // Values of bytes are quotients: equal differences may differ in the last bit of a double, too.
-    const auto reaches = [&](double e) { return e != 0 && std::abs(e) >= maximum - 1e-9; };
-    scale = 1.0 / static_cast<double>(std::max<std::ptrdiff_t>(1, std::count_if(slopes.begin(), slopes.end(), reaches)));
-    for (double& e : slopes) e = reaches(e) ? std::copysign(1.0, e) : 0.0;
-  }
-  for (std::size_t i = 0; i < slopes.size(); ++i) result.gradient.values[i] = slopes[i] * scale;
-  return result;
-}
-
-NaiveResult NaiveSsim(const SsimWalk& walk, const Planes& r, const Planes& d) {
-  double taps[11], sum = 0.0;
-  for (int i = 0; i < 11; ++i) sum += taps[i] = std::exp(-(i - 5) * (i - 5) / (2 * walk.sigma * walk.sigma));
-  for (double& tap : taps) tap /= sum;
-  const double c1 = walk.k1 * walk.k1, c2 = walk.k2 * walk.k2;
-  NaiveResult result{0.0, Planes(r.width - 10, r.height - 10, r.channels), Planes(r.width, r.height, r.channels)};
-  const double weight = 1.0 / static_cast<double>(result.map.values.size());
-  for (int c = 0; c < r.channels; ++c) {
-    for (int y = 0; y < r.height - 10; ++y) {
-      for (int x = 0; x < r.width - 10; ++x) {
-        double mr = 0, md = 0;
-        for (int j = 0; j < 11; ++j) {
-          for (int i = 0; i < 11; ++i) {
-            mr += taps[j] * taps[i] * r.at(c, y + j, x + i);
-            md += taps[j] * taps[i] * d.at(c, y + j, x + i);
-          }
-        }
-        double vr = 0, vd = 0, cov = 0;  // centred: no cancellation to speak of
-        for (int j = 0; j < 11; ++j) {
-          for (int i = 0; i < 11; ++i) {
-            const double w = taps[j] * taps[i];
-            const double a = r.at(c, y + j, x + i) - mr, b = d.at(c, y + j, x + i) - md;
-            vr += w * a * a, vd += w * b * b, cov += w * a * b;
-          }
-        }
-        const double a1 = 2 * mr * md + c1, a2 = 2 * cov + c2, b1 = mr * mr + md * md + c1, b2 = vr + vd + c2;
-        const double s = a1 * a2 / (b1 * b2);
-        result.map.at(c, y, x) = walk.scale * s + walk.offset;
-        result.score += weight * s;
-        // dS with the moments as they stand: the mean's own, then the variance's and the covariance's about it.
-        const double ds_mean = (2 * mr * a2 / b2 - 2 * md * s) / b1;
-        const double ds_variance = -s / b2;
-        const double ds_covariance = 2 * a1 / (b1 * b2);
-        for (int j = 0; j < 11; ++j) {
-          for (int i = 0; i < 11; ++i) {
-            const double a = r.at(c, y + j, x + i) - mr, b = d.at(c, y + j, x + i) - md;
-            result.gradient.at(c, y + j, x + i) +=
-                walk.scale * weight * taps[j] * taps[i] * (ds_mean + 2 * ds_variance * b + ds_covariance * a);
-          }
-        }
-      }
-    }
-  }
-  result.score = walk.scale * result.score + walk.offset;
-  return result;
-}
-
-NaiveResult Naive(const WalkRequest& request, const Planes& r, const Planes& d) {
-  if (const auto* ssim = std::get_if<SsimWalk>(&request.walk)) return NaiveSsim(*ssim, r, d);
-  return NaivePointwise(std::get<PointwiseWalk>(request.walk), r, d);
-}
-
-// An image of 0..255 levels, and the values that it stands for. Rows are `padding` bytes longer than need be.
-struct TestImage {
-  std::vector<std::uint8_t> bytes;
-  ImageView view;
-  Planes values{0, 0, 0};
-};
-
-float HalfOf(float value, hwy::float16_t* half) {
-  // The level's nearest half, by search over its bits: positive halves are ordered like their bit patterns.
-  std::uint16_t low = 0, high = 0x7BFF;
-  const auto to_float = [](std::uint16_t bits) {
-    const int exponent = bits >> 10, mantissa = bits & 1023;
-    return exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -24)
-                         : std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
-  };
-  while (low + 1 < high) {
-    const auto middle = static_cast<std::uint16_t>((low + high) / 2);
-    (to_float(middle) <= value ? low : high) = middle;
-  }
-  std::memcpy(half, &low, sizeof(low));
-  return to_float(low);
-}
-
-template <typename LevelAt>
-TestImage MakeImage(int width, int height, int channels, PixelType type, Layout layout, const LevelAt& level_at,
-                    int padding = 0) {
-  TestImage image;
-  const int bytes = BytesPerSample(type);
-  image.values = Planes(width, height, channels);
-  ImageView& view = image.view;
-  view.width = width, view.height = height, view.channels = channels;
-  view.type = type, view.layout = layout, view.value_of_one = DefaultValueOfOne(type);
-  const bool planar = layout == Layout::kChw;
-  view.row_bytes = static_cast<std::ptrdiff_t>(width) * (planar ? 1 : channels) * bytes + padding * bytes;
-  image.bytes.resize(static_cast<std::size_t>(view.row_bytes) * height * (planar ? channels : 1));
-  for (int c = 0; c < channels; ++c) {
-    for (int y = 0; y < height; ++y) {
-      for (int x = 0; x < width; ++x) {
-        const int level = level_at(y, x, c);
-        std::uint8_t* to = image.bytes.data() + view.row_bytes * (planar ? c * height + y : y) +
-                           static_cast<std::ptrdiff_t>(planar ? x : x * channels + c) * bytes;
-        double& value = image.values.at(c, y, x);
-        if (type == PixelType::kUint8) {
-          *to = static_cast<std::uint8_t>(level);
-          value = level / 255.0;
-        } else if (type == PixelType::kUint16) {
-          const auto sample = static_cast<std::uint16_t>(level * 256 + (level * 7 + x) % 256);
-          std::memcpy(to, &sample, 2);
-          value = sample / 65535.0;
-        } else if (type == PixelType::kFloat16) {
-          hwy::float16_t half;
-          value = HalfOf(static_cast<float>(level) / 255.0f, &half);
-          std::memcpy(to, &half, 2);
-        } else {
-          const float sample = static_cast<float>(level) / 255.0f;
-          std::memcpy(to, &sample, 4);
-          value = sample;
-        }
-      }
-    }
-  }
-  view.data = image.bytes.data();
-  return image;
-}
-
-// METRICS.md 9.1.
-int Triangle(int n, int p) { return std::abs(n % (2 * p) - p); }
-int ReferenceLevel(int y, int x, int c) {
-  return std::clamp(40 + Triangle(x * (c + 2) + y, 64) + Triangle(3 * y + 17 * c, 48) + 60 * ((x / 16 + y / 16) & 1), 0,
-                    255);
-}
-int DistortedLevel(int y, int x, int c, int width) {
-  std::uint64_t h = (static_cast<std::uint64_t>(x) * 73856093u) ^ (static_cast<std::uint64_t>(y) * 19349663u) ^
-                    (static_cast<std::uint64_t>(c) * 83492791u);
-  h = (h & 0xFFFFFFFFu) * 2654435761u & 0xFFFFFFFFu;
-  const int noise = static_cast<int>(h >> 24) & 15;
-  return std::clamp(7 * ReferenceLevel(y, std::min(x + 1, width - 1), c) / 8 + 12 + noise - 8, 0, 255);
-}
-
-struct Pair {
-  TestImage reference, distorted;
-};
-
-Pair GoldenPair(int width, int height, int channels, PixelType type, Layout layout, int padding = 0) {
-  return {MakeImage(width, height, channels, type, layout, ReferenceLevel, padding),
-          MakeImage(
-              width, height, channels, type, layout,
-              [width](int y, int x, int c) { return DistortedLevel(y, x, c, width); }, padding ? padding + 2 : 0)};
-}
+using namespace walk_test;  // NOLINT(google-build-using-namespace): this file is its test
 
 WalkRequest Pointwise(PointwiseLoss loss, double parameter = 0.0) {
   WalkRequest request;
@@ -346,10 +124,10 @@ struct Shape {
   int width, height, channels;
 };
 
-// Float steps are 2^-24 of values up to 1, so that e carries about 1e-7; a difference of 1/255 and more is then right to
-// 3e-5, sums of many are far better. SSIM's variances carry about 1e-7 against C2 = 9e-4 where the image is flat, which is
-// some 1e-4 of S's partials; S itself feels it only as far as the images differ, and in the score it averages out. Any
-// wrong tap, border or row is off by 1e-2 and more.
+// Float steps are 2^-24 of values up to 1, so that e carries about 1e-7; a difference of 1/255 and more is then right
+// to 3e-5, sums of many are far better. SSIM's variances carry about 1e-7 against C2 = 9e-4 where the image is flat,
+// which is some 1e-4 of S's partials; S itself feels it only as far as the images differ, and in the score it averages
+// out. Any wrong tap, border or row is off by 1e-2 and more.
 void ExpectNearNaive(absl::string_view isa, const Pair& pair, WalkRequest request, const std::string& where) {
   const NaiveResult expected = Naive(request, pair.reference.values, pair.distorted.values);
   std::vector<WalkRequest> requests;
@@ -419,7 +197,8 @@ TEST_P(WalkTest, MixedTypesAndLayouts) {
         ExpectNearNaive(GetParam(), pair, Pointwise(PointwiseLoss::kHuber, 0.05), "mixed");
         // Not its gradient: which samples tie for the maximum is a matter of the last bit here.
         EXPECT_NEAR(RunOne(GetParam(), pair, Pointwise(PointwiseLoss::kMaximum)),
-                    Naive(Pointwise(PointwiseLoss::kMaximum), pair.reference.values, pair.distorted.values).score, 1e-6);
+                    Naive(Pointwise(PointwiseLoss::kMaximum), pair.reference.values, pair.distorted.values).score,
+                    1e-6);
       }
     }
   }
@@ -431,13 +210,15 @@ struct GoldenRow {
   double score, gradient_sum, gradient_magnitude, gradient_probe, score_b;
 };
 
-// METRICS.md 9.1, made with the reference code in double. "sk wang" has its scores only: skimage's own gradient is not the
-// derivative; "piq ssim" is the same score up to 1e-9 there and its gradient is autograd's.
+// METRICS.md 9.1, made with the reference code in double. "sk wang" has its scores only: skimage's own gradient is not
+// the derivative; "piq ssim" is the same score up to 1e-9 there and its gradient is autograd's.
 TEST_P(WalkTest, GoldenValues) {
   using enum PointwiseLoss;
   std::vector<GoldenRow> rows;
   const auto add = [&](const char* name, WalkRequest request, double a, double sum, double magnitude, double probe,
-                       double b) { rows.push_back({name, std::move(request), a, sum, magnitude, probe, b}); };
+                       double b) {
+    rows.push_back({name, std::move(request), a, sum, magnitude, probe, b});
+  };
   add("mae", Pointwise(kMeanAbsolute), 0.0384606056, -0.4358181, 0.9579942, -6.78168e-06, 0.0378157145);
   add("mse", Pointwise(kMeanSquare), 0.00396485042, -0.03651057, 0.07692121, -3.19138e-07, 0.00394640238);
   add("psnr piq", Pointwise(kPsnr, 1e-8), 24.017721, 39.99217, 84.25633, 0.000349571, 24.0379754);
@@ -563,9 +344,9 @@ TEST_P(WalkTest, IntegerSumsAreExact) {
 
 // Every uint8 and uint16 becomes the correctly rounded quotient. A map of |e| against zeros shows the values.
 TEST_P(WalkTest, ValuesAreRoundedQuotients) {
-  for (const auto& [type, value_of_one] :
-       {std::pair(PixelType::kUint8, 255.0), std::pair(PixelType::kUint8, 100.0), std::pair(PixelType::kUint16, 65535.0),
-        std::pair(PixelType::kUint16, 255.0), std::pair(PixelType::kUint16, 1023.0), std::pair(PixelType::kUint16, 1.0)}) {
+  for (const auto& [type, value_of_one] : {std::pair(PixelType::kUint8, 255.0), std::pair(PixelType::kUint8, 100.0),
+                                           std::pair(PixelType::kUint16, 65535.0), std::pair(PixelType::kUint16, 255.0),
+                                           std::pair(PixelType::kUint16, 1023.0), std::pair(PixelType::kUint16, 1.0)}) {
     const int width = type == PixelType::kUint8 ? 256 : 65536;
     const auto zero = [](int, int, int) { return 0; };
     Pair pair{MakeImage(width, 1, 1, PixelType::kFloat32, Layout::kHwc, zero),
@@ -638,7 +419,6 @@ TEST_P(WalkTest, BitsDoNotDependOnCompany) {
   }
 }
 
-// The images end where their memory ends (an address sanitizer watches), and no output is written outside of its own.
 TEST_P(WalkTest, FloatValuesOutsideOfTheUnitRange) {
   Pair pair = GoldenPair(67, 45, 3, PixelType::kFloat32, Layout::kHwc);
   std::minstd_rand random(5);
