@@ -10,6 +10,8 @@
 #include "kernels/base/parallel.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/metrics/registry.h"
+#include "kernels/metrics/weights.h"
+#include "kernels/ops/conv_trunk/trunk.h"
 #include "kernels/walks/walk.h"
 
 namespace likeness {
@@ -49,6 +51,13 @@ absl::Status CheckParameter(const MetricInfo& info, const ParameterInfo& paramet
         absl::StrCat(what, " is \"", *name, "\"; choose one of: ", Names(parameter.choices)));
   }
   return absl::OkStatus();
+}
+
+ConvIsa ConvIsaOf(const std::string& instruction_set) {
+  if (instruction_set == "sse4") return ConvIsa::kSse4;
+  if (instruction_set == "avx2") return ConvIsa::kAvx2;
+  if (instruction_set == "avx3") return ConvIsa::kAvx512;
+  return instruction_set == kOracle ? ConvIsa::kNone : ConvIsa::kAny;
 }
 
 absl::Status CheckPair(const MetricInfo& info, const ImageView& reference, const ImageView& distorted) {
@@ -97,6 +106,7 @@ struct Scorer::Impl {
   std::string instruction_set;
   ThreadPool pool;
   std::vector<MetricInfo> metrics;
+  std::vector<std::unique_ptr<const Trunk>> trunks;  // of each metric; null: it has none, or it is unavailable
   absl::Span<const MetricEntry* const> entries;
   absl::Span<const ProgramRun> programs;
   const WalkTable* walks = nullptr;
@@ -126,7 +136,18 @@ absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& opti
                      "\" is not to be had here; this processor and build have: ", Names(runnable), ", oracle"));
   }
   if (options.fused_walks) impl->walks = GetWalkTable(set);
-  for (const MetricEntry* entry : impl->entries) impl->metrics.push_back(entry->info());
+  for (const MetricEntry* entry : impl->entries) {
+    MetricInfo& info = impl->metrics.emplace_back(entry->info());
+    std::unique_ptr<const Trunk>& trunk = impl->trunks.emplace_back();
+    if (entry->trunk == nullptr) continue;
+    auto loaded = LoadTrunk(info.id, entry->trunk(), ConvIsaOf(set), options.weights_dir);
+    if (!loaded.ok()) {
+      info.unavailable = std::string(loaded.status().message());
+      continue;
+    }
+    trunk = std::move(loaded->trunk);
+    if (!loaded->own_weights.empty()) absl::StrAppend(&info.summary, " Weights of its user: ", loaded->own_weights);
+  }
   return std::unique_ptr<Scorer>(new Scorer(std::move(impl)));
 }
 
@@ -210,6 +231,13 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
 
 void Scorer::Impl::ScoreMetric(const PairJob& job, const ResolvedMetric& metric, const Plan& plan,
                                MetricResult& result) {
+  std::shared_ptr<const PreparedTrunk> trunk;
+  if (trunks[metric.index] != nullptr) {
+    auto prepared = trunks[metric.index]->Prepare(job.distorted.width, job.distorted.height, metric.want_gradient);
+    result.status = prepared.status();
+    if (!prepared.ok()) return;
+    trunk = *std::move(prepared);
+  }
   std::unique_ptr<Workspace> workspace = Borrow();
   if (!workspace->arena().Reserve(plan.workspace_bytes)) {
     result.status =
@@ -217,7 +245,7 @@ void Scorer::Impl::ScoreMetric(const PairJob& job, const ResolvedMetric& metric,
                                                   " bytes and the system has none left; try again"));
     return;
   }
-  const Settings settings(metric.convention, metric.parameters);
+  const Settings settings(metric.convention, metric.parameters, trunk.get());
   const RunInput input{job.reference, job.distorted,   job.alpha_background,
                        settings,      metric.want_map, metric.want_gradient};
   programs[metric.index](input, *workspace, result);

@@ -44,6 +44,15 @@ Plan PlanMetric(const Shape& shape, const Settings& settings, bool want_map, boo
 }
 
 template <class Metric>
+constexpr auto TrunkOf() -> const TrunkSpec& (*)() {
+  if constexpr (requires { &Metric::Trunk; }) {
+    return &Metric::Trunk;
+  } else {
+    return nullptr;
+  }
+}
+
+template <class Metric>
 constexpr auto CheckOf() -> absl::Status (*)(const Shape&, const Settings&) {
   if constexpr (requires { &Metric::Check; }) {
     return &Metric::Check;
@@ -63,10 +72,10 @@ constexpr auto WalkOf() -> std::optional<WalkRequest> (*)(const Settings&) {
 
 }  // namespace likeness::plan
 
-#define LIKENESS_METRIC(Type)                                                                 \
-  namespace likeness::plan {                                                                  \
-  extern const MetricEntry k##Type;                                                           \
-  const MetricEntry k##Type{&Type::Info, WalkOf<Type>(), CheckOf<Type>(), &PlanMetric<Type>}; \
+#define LIKENESS_METRIC(Type)                                                                                  \
+  namespace likeness::plan {                                                                                   \
+  extern const MetricEntry k##Type;                                                                            \
+  const MetricEntry k##Type{&Type::Info, TrunkOf<Type>(), WalkOf<Type>(), CheckOf<Type>(), &PlanMetric<Type>}; \
   }
 
 #else

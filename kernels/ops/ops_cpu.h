@@ -1,6 +1,7 @@
 // The CPU side of every op that a program may use.
 #pragma once
 
+#include "kernels/ops/conv_trunk/conv_trunk_cpu.h"
 #include "kernels/ops/correlate/correlate_cpu.h"
 #include "kernels/ops/fft/fft_cpu.h"
 #include "kernels/ops/load/load_cpu.h"

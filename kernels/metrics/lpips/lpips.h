@@ -1,7 +1,8 @@
 #pragma once
 
+#include "kernels/metrics/functors.h"
 #include "kernels/metrics/lpips/lpips_math.h"
-#include "kernels/metrics/program.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/ops/conv_trunk/conv_trunk.h"
 #include "kernels/ops/map/map.h"
 #include "kernels/ops/reduce/reduce.h"

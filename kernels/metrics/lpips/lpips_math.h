@@ -19,7 +19,7 @@
 // Convention torchmetrics divides by sqrt(1e-8 + |f|^2) instead.
 #pragma once
 
-#include "kernels/base/number.h"
+#include "kernels/base/target.h"
 #include "kernels/ops/conv_trunk/conv_trunk.h"
 
 LIKENESS_BEGIN_TARGET
@@ -28,9 +28,5 @@ inline constexpr ColorNormalization kImageNetColor = {{0.485, 0.456, 0.406}, {0.
 
 inline constexpr UnitLength kLpipsLength = {.inside = 0.0, .outside = 1e-10};
 inline constexpr UnitLength kTorchmetricsLength = {.inside = 1e-8, .outside = 0.0};
-
-struct Plus {
-  LIKENESS_HD auto operator()(auto a, auto b) const { return a + b; }
-};
 
 LIKENESS_END_TARGET
