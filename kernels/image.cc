@@ -65,19 +65,6 @@ absl::Status CheckFiniteBits(const ImageView& image, const std::string& name, Bi
 
 }  // namespace
 
-int BytesPerSample(PixelType type) {
-  switch (type) {
-    case PixelType::kUint8:
-      return 1;
-    case PixelType::kUint16:
-    case PixelType::kFloat16:
-      return 2;
-    case PixelType::kFloat32:
-      return 4;
-  }
-  return 0;
-}
-
 const char* PixelTypeName(PixelType type) {
   switch (type) {
     case PixelType::kUint8:

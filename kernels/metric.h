@@ -1,69 +1,13 @@
 // What a metric is, for everybody who asks for one: its facts, its parameters, a request for it and its result.
 #pragma once
 
-#include <limits>
-#include <map>
 #include <string>
-#include <variant>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "kernels/image.h"
+#include "kernels/metric_info.h"
 
 namespace likeness {
-
-enum class Direction {
-  kLowerIsBetter,
-  kHigherIsBetter,
-  kZeroIsBest,  // signed: the sign says which way, 0 is best
-};
-
-using ParameterValue = std::variant<bool, double, std::string>;
-using Parameters = std::map<std::string, ParameterValue>;
-
-// A number has bounds, both inclusive; a string has choices; a bool has neither.
-struct ParameterInfo {
-  std::string name;
-  std::string description;
-  ParameterValue default_value;
-  double minimum = -std::numeric_limits<double>::infinity();
-  double maximum = std::numeric_limits<double>::infinity();
-  bool whole = false;  // the number must be an integer
-  std::vector<std::string> choices;
-};
-
-// A convention fixes everything in which libraries disagree; the first in MetricInfo::conventions is the default.
-struct ConventionInfo {
-  std::string name;
-  std::string description;
-  Parameters parameters;  // those that differ from ParameterInfo::default_value under this convention
-};
-
-// The facts of one metric. `likeness metrics`, ListMetrics and docs/metrics.md all print this.
-struct MetricInfo {
-  std::string id;       // "gmsd"; a request may say "gmsd:faceswap"
-  int version = 1;      // changes when, and only when, a default score changes
-  std::string family;   // "pointwise", "structural", "gradient", "pyramid", "frequency", "learned"
-  std::string summary;  // one sentence
-  Direction direction = Direction::kLowerIsBetter;
-  double range_low = 0.0;  // both ends inclusive; infinite where unbounded
-  double range_high = std::numeric_limits<double>::infinity();
-  double identity = 0.0;  // the exact score of two equal images
-  std::vector<ConventionInfo> conventions;
-  std::vector<ParameterInfo> parameters;
-  int min_width = 1;
-  int min_height = 1;
-  bool symmetric = false;  // score(a, b) == score(b, a)
-  bool has_gradient = true;
-  std::string map;          // what a map's sample is and its shape ("1 - GMS, H/2 x W/2"); empty: no map
-  std::string color;        // what becomes of the channels: "per channel, then mean", "luma (YIQ, BT.601)"
-  std::string good_values;  // how to read a score
-  std::string reference;    // paper, and the code whose convention the default follows
-  // Absolute or relative (whichever is larger) distance allowed between backends.
-  double tolerance = 1e-5;
-  bool learned = false;     // runs a convolution trunk: the server queues it in a lane of its own
-  std::string unavailable;  // why this server cannot compute it, and the remedy; empty when it can
-};
 
 // One metric of one request.
 struct MetricRequest {

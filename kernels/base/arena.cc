@@ -14,11 +14,19 @@ std::int64_t RoundUp(std::int64_t bytes) {
 
 bool Arena::Reserve(std::int64_t bytes) {
   if (!blocks_.empty()) std::abort();
-  if (bytes <= reserved_) return true;
+  if (memory_ && bytes <= reserved_) return true;
   memory_.reset();
   memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, RoundUp(bytes))));
+  base_ = memory_.get();
   reserved_ = memory_ ? RoundUp(bytes) : 0;
   return memory_ != nullptr;
+}
+
+void Arena::Adopt(void* base, std::int64_t bytes) {
+  if (!blocks_.empty() || base == nullptr || bytes % kAlignment != 0) std::abort();
+  memory_.reset();
+  base_ = static_cast<std::byte*>(base);
+  reserved_ = bytes;
 }
 
 std::int64_t Arena::Allocate(std::int64_t bytes) {
@@ -37,7 +45,7 @@ std::int64_t Arena::Allocate(std::int64_t bytes) {
     offset = blocks_.back().offset;
     blocks_.pop_back();
   }
-  if (memory_ && offset + bytes > reserved_) {
+  if (base_ && offset + bytes > reserved_) {
     std::fprintf(stderr, "likeness: arena of %lld bytes exhausted at %lld; its plan was wrong\n",
                  static_cast<long long>(reserved_), static_cast<long long>(offset + bytes));
     std::abort();

@@ -22,12 +22,16 @@ class Arena {
   // Makes at least `bytes` available. Only while nothing is allocated. False when the system has no such memory.
   bool Reserve(std::int64_t bytes);
 
+  // Hands out parts of memory that somebody else owns and keeps alive, a GPU's for one; `base` is aligned to kAlignment
+  // and `bytes` a multiple of it. Only while nothing is allocated. The arena never touches the memory.
+  void Adopt(void* base, std::int64_t bytes);
+
   // The offset of a block. Aborts when a real arena is exhausted: the plan that sized it was wrong, which is our bug.
   std::int64_t Allocate(std::int64_t bytes);
   void Free(std::int64_t offset);
 
   // Null for an arena that counts only.
-  void* At(std::int64_t offset) const { return memory_ ? memory_.get() + offset : nullptr; }
+  void* At(std::int64_t offset) const { return base_ ? base_ + offset : nullptr; }
 
   std::int64_t high_water_bytes() const { return high_water_; }
   std::int64_t reserved_bytes() const { return reserved_; }
@@ -42,7 +46,8 @@ class Arena {
     void operator()(std::byte* p) const { std::free(p); }
   };
 
-  std::unique_ptr<std::byte, FreeMemory> memory_;
+  std::unique_ptr<std::byte, FreeMemory> memory_;  // null when adopted
+  std::byte* base_ = nullptr;
   std::int64_t reserved_ = 0;
   std::int64_t high_water_ = 0;
   std::vector<Block> blocks_;  // in order of offset; neighbours that are free are merged

@@ -1,8 +1,8 @@
 // The number that the CPU's loops run on: Vec, kLanes samples of Real at once.
 //
 // With Highway a Vec is a vector register of float. For the oracle it is one double, and every loop written on it is
-// then the plain loop; the same goes for float under nvcc. Arithmetic reads like arithmetic: operators, literals,
-// Select.
+// then the plain loop. Under nvcc it is one float in a class of its own: a bare float times a literal would be a
+// double. Arithmetic reads like arithmetic: operators, literals, Select.
 #pragma once
 
 #include "kernels/base/target.h"
@@ -13,34 +13,63 @@ LIKENESS_BEGIN_TARGET
 
 #if defined(LIKENESS_TARGET_CUDA)
 using Real = float;
+
+struct Vec {
+  Real v;
+
+  Vec() = default;
+  template <class Number>
+  requires std::is_arithmetic_v<Number> LIKENESS_HD Vec(Number x)
+      : v(static_cast<Real>(x)) {}  // NOLINT: so is a literal
+  LIKENESS_HD explicit operator Real() const { return v; }
+
+  friend LIKENESS_HD Vec operator+(Vec a, Vec b) { return a.v + b.v; }
+  friend LIKENESS_HD Vec operator-(Vec a, Vec b) { return a.v - b.v; }
+  friend LIKENESS_HD Vec operator*(Vec a, Vec b) { return a.v * b.v; }
+  friend LIKENESS_HD Vec operator/(Vec a, Vec b) { return a.v / b.v; }
+  friend LIKENESS_HD Vec operator-(Vec a) { return -a.v; }
+  friend LIKENESS_HD bool operator<(Vec a, Vec b) { return a.v < b.v; }
+  friend LIKENESS_HD bool operator<=(Vec a, Vec b) { return a.v <= b.v; }
+  friend LIKENESS_HD bool operator>(Vec a, Vec b) { return a.v > b.v; }
+  friend LIKENESS_HD bool operator>=(Vec a, Vec b) { return a.v >= b.v; }
+  friend LIKENESS_HD bool operator==(Vec a, Vec b) { return a.v == b.v; }
+};
+
+LIKENESS_HD Real Bare(Vec x) { return x.v; }
 #else
 using Real = double;
-#endif
 using Vec = Real;
+
+LIKENESS_HD Real Bare(Vec x) { return x; }
+#endif
 using Mask = bool;
 inline constexpr int kLanes = 1;
 
 LIKENESS_HD Vec Load(const Real* from) { return *from; }
-LIKENESS_HD void Store(Vec value, Real* to) { *to = value; }
+LIKENESS_HD void Store(Vec value, Real* to) { *to = Bare(value); }
 LIKENESS_HD Vec SelectValue(Mask mask, Vec yes, Vec no) { return mask ? yes : no; }
-LIKENESS_HD Vec AbsValue(Vec x) { return std::abs(x); }
-LIKENESS_HD Vec SqrtValue(Vec x) { return std::sqrt(x); }
+LIKENESS_HD Vec AbsValue(Vec x) { return std::abs(Bare(x)); }
+LIKENESS_HD Vec SqrtValue(Vec x) { return std::sqrt(Bare(x)); }
 LIKENESS_HD Vec MinValue(Vec a, Vec b) { return a < b ? a : b; }
 LIKENESS_HD Vec MaxValue(Vec a, Vec b) { return a > b ? a : b; }
-LIKENESS_HD Vec ExpValue(Vec x) { return std::exp(x); }
-LIKENESS_HD Vec LogValue(Vec x) { return std::log(x); }
-LIKENESS_HD Vec Log1pValue(Vec x) { return std::log1p(x); }
-LIKENESS_HD Vec TanhValue(Vec x) { return std::tanh(x); }
-LIKENESS_HD Vec RoundValue(Vec x) { return std::nearbyint(x); }
+LIKENESS_HD Vec ExpValue(Vec x) { return std::exp(Bare(x)); }
+LIKENESS_HD Vec LogValue(Vec x) { return std::log(Bare(x)); }
+LIKENESS_HD Vec Log1pValue(Vec x) { return std::log1p(Bare(x)); }
+LIKENESS_HD Vec TanhValue(Vec x) { return std::tanh(Bare(x)); }
+LIKENESS_HD Vec RoundValue(Vec x) { return std::nearbyint(Bare(x)); }
 // a * b + c with one rounding where the processor has it.
+#if defined(LIKENESS_TARGET_CUDA)
+LIKENESS_HD Vec MulAdd(Vec a, Vec b, Vec c) { return std::fma(a.v, b.v, c.v); }
+#else
 LIKENESS_HD Vec MulAdd(Vec a, Vec b, Vec c) { return a * b + c; }
+#endif
 
 // Sums a row in double, in an order that depends on kLanes alone.
 class RowSum {
  public:
-  LIKENESS_HD void Add(Vec x) { sum_ += x; }
+  LIKENESS_HD void Add(Vec x) { sum_ += static_cast<double>(Bare(x)); }
   LIKENESS_HD void AddFirst(Vec x, int count) {
-    if (count > 0) sum_ += x;
+    if (count > 0) Add(x);
   }
   LIKENESS_HD double Total() const { return sum_; }
 
@@ -48,8 +77,8 @@ class RowSum {
   double sum_ = 0.0;
 };
 
-LIKENESS_HD double MaxLane(Vec x) { return x; }
-LIKENESS_HD double MinLane(Vec x) { return x; }
+LIKENESS_HD double MaxLane(Vec x) { return Bare(x); }
+LIKENESS_HD double MinLane(Vec x) { return Bare(x); }
 // The first `count` lanes of x, `fill` in the others.
 LIKENESS_HD Vec FirstLanes(Vec x, int count, Vec fill) { return count > 0 ? x : fill; }
 

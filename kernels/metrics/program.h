@@ -3,33 +3,18 @@
 
 #include <algorithm>
 #include <optional>
-#include <string>
-#include <variant>
 
 #include "absl/status/status.h"
 #include "kernels/image.h"
 #include "kernels/metric.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/ops/planes.h"
 #include "kernels/scorer.h"
 #include "kernels/walks/walk.h"
 
 namespace likeness {
 
-// Parameters of one request after Resolve, all present: a name that is missing is our bug.
-class Settings {
- public:
-  Settings(const std::string& convention, const Parameters& parameters)
-      : convention_(convention), parameters_(parameters) {}
-
-  const std::string& convention() const { return convention_; }
-  double Number(const std::string& name) const { return std::get<double>(parameters_.at(name)); }
-  bool Flag(const std::string& name) const { return std::get<bool>(parameters_.at(name)); }
-  const std::string& Choice(const std::string& name) const { return std::get<std::string>(parameters_.at(name)); }
-
- private:
-  const std::string& convention_;
-  const Parameters& parameters_;
-};
+struct TrunkSpec;
 
 // What a program runs on.
 struct RunInput {
@@ -52,6 +37,8 @@ using ProgramRun = void (*)(const RunInput& input, Workspace& workspace, MetricR
 // What a metric says about itself without computing anything. `plan` counts samples of `bytes_per_sample`.
 struct MetricEntry {
   MetricInfo (*info)();
+  // The weights that a learned metric needs; null: none.
+  const TrunkSpec& (*trunk)();
   // The fused walk that computes the same in one pass over the pixels; null or empty: none.
   std::optional<WalkRequest> (*walk)(const Settings& settings);
   // What a shape must satisfy beyond the minimum size; null: nothing.

@@ -12,7 +12,7 @@ namespace likeness {
 enum class Border { kValid, kZero, kReplicate, kReflect101, kSymmetric };
 
 // The sample that stands for index i of an axis of n samples; -1 for a zero. Works for any distance beyond the edge.
-inline int BorderIndex(int i, int n, Border border) {
+constexpr int BorderIndex(int i, int n, Border border) {
   if (i >= 0 && i < n) return i;
   switch (border) {
     case Border::kValid:

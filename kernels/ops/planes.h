@@ -20,14 +20,14 @@ struct Shape {
   int height = 0;
   int channels = 0;
 
-  std::int64_t plane() const { return std::int64_t{width} * height; }
-  std::int64_t count() const { return plane() * channels; }
+  constexpr std::int64_t plane() const { return std::int64_t{width} * height; }
+  constexpr std::int64_t count() const { return plane() * channels; }
   friend bool operator==(const Shape&, const Shape&) = default;
 };
 
 // Samples from one row to the next: whole cache lines, and never a multiple of 2 KiB, so that the rows which a vertical
 // filter reads together do not compete for the same cache set.
-inline std::ptrdiff_t RowStride(int width) {
+constexpr std::ptrdiff_t RowStride(int width) {
   std::ptrdiff_t stride = (width + 15) / 16 * 16;
   if (stride % 512 == 0) stride += 16;
   return stride;
@@ -39,7 +39,7 @@ struct PlanesView {
   void* data = nullptr;
   Shape shape;
 
-  std::ptrdiff_t stride() const { return RowStride(shape.width); }
+  constexpr std::ptrdiff_t stride() const { return RowStride(shape.width); }
 };
 
 // Where an adjoint goes: added to what is there, or written when nothing is there yet.

@@ -2,7 +2,7 @@
 
 #include "kernels/metrics/color_math.h"
 #include "kernels/metrics/gmsd/gmsd_math.h"
-#include "kernels/metrics/program.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/map/map.h"
 #include "kernels/ops/pool/pool.h"

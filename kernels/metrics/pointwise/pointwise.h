@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/metrics/pointwise/pointwise_math.h"
-#include "kernels/metrics/program.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/ops/map/map.h"
 #include "kernels/ops/reduce/reduce.h"
 

@@ -43,7 +43,7 @@ struct ScalarArgument {
   int count;
   GradientView gradient;
 
-  double Of(int channel) const { return values[count == 1 ? 0 : channel]; }
+  constexpr double Of(int channel) const { return values[count == 1 ? 0 : channel]; }
 };
 
 namespace map_internal {

@@ -7,6 +7,8 @@
 //   Max                    over all samples, likewise
 //   StandardDeviation      of all samples, population (divided by n) or sample (by n - 1); gradient 0 where it is 0
 //   MeanOf                 the mean of a scalar's values: one scalar
+//
+// Scalars reach kernels by pointer: on a GPU the host cannot read them.
 #pragma once
 
 #include <algorithm>
@@ -77,7 +79,7 @@ Scalar<tracked> StandardDeviation(T& t, const Planes<tracked>& x, bool populatio
     t.Record(out, [x, mean, out, divisor, cost](T& t) {
       const GradientView gradient = t.Gradient(x.slot());
       t.Run(cost, [&](auto& device) {
-        DeviationBackward(device, t.View(x), divisor, *t.Values(mean), *t.Values(out), *t.UpstreamValues(out.slot()),
+        DeviationBackward(device, t.View(x), divisor, t.Values(mean), t.Values(out), t.UpstreamValues(out.slot()),
                           gradient);
       });
     });
@@ -92,7 +94,7 @@ Scalar<tracked> MeanOf(T& t, const Scalar<tracked>& x) {
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot()](T& t) {
       const GradientView gradient = t.Gradient(x);
-      t.Run({}, [&](auto& device) { MeanOfBackward(device, *t.UpstreamValues(out), gradient); });
+      t.Run({}, [&](auto& device) { MeanOfBackward(device, t.UpstreamValues(out), gradient); });
     });
   }
   return out;

@@ -97,10 +97,10 @@ void DeviationForward(Cpu&, const PlanesView& x, double divisor, double* mean, d
   *out = std::sqrt(squares / divisor);
 }
 
-void DeviationBackward(Cpu&, const PlanesView& x, double divisor, double mean, double deviation, double upstream,
-                       const GradientView& gradient) {
-  const Vec scale(deviation > 0.0 ? upstream / (divisor * deviation) : 0.0);
-  const Vec center(mean);
+void DeviationBackward(Cpu&, const PlanesView& x, double divisor, const double* mean, const double* deviation,
+                       const double* upstream, const GradientView& gradient) {
+  const Vec scale(*deviation > 0.0 ? *upstream / (divisor * *deviation) : 0.0);
+  const Vec center(*mean);
   StoreRows(gradient, [&](int channel, int y, int i) { return (Load(Row(x, channel, y) + i) - center) * scale; });
 }
 
@@ -110,10 +110,10 @@ void MeanOfForward(Cpu&, const double* x, int count, double* out) {
   *out /= count;
 }
 
-void MeanOfBackward(Cpu&, double upstream, const GradientView& gradient) {
+void MeanOfBackward(Cpu&, const double* upstream, const GradientView& gradient) {
   double* to = static_cast<double*>(gradient.planes.data);
   const int count = gradient.planes.shape.width;
-  for (int i = 0; i < count; ++i) to[i] = (gradient.accumulate ? to[i] : 0.0) + upstream / count;
+  for (int i = 0; i < count; ++i) to[i] = (gradient.accumulate ? to[i] : 0.0) + *upstream / count;
 }
 
 LIKENESS_END_TARGET

@@ -11,9 +11,9 @@ void SumBackward(Cpu&, Reduction reduction, const double* upstream, int count, c
 void MaxBackward(Cpu&, const PlanesView& x, const double* maxima, const double* upstream, int count,
                  const GradientView& gradient);
 void DeviationForward(Cpu&, const PlanesView& x, double divisor, double* mean, double* out);
-void DeviationBackward(Cpu&, const PlanesView& x, double divisor, double mean, double deviation, double upstream,
-                       const GradientView& gradient);
+void DeviationBackward(Cpu&, const PlanesView& x, double divisor, const double* mean, const double* deviation,
+                       const double* upstream, const GradientView& gradient);
 void MeanOfForward(Cpu&, const double* x, int count, double* out);
-void MeanOfBackward(Cpu&, double upstream, const GradientView& gradient);
+void MeanOfBackward(Cpu&, const double* upstream, const GradientView& gradient);
 
 LIKENESS_END_TARGET
