@@ -154,7 +154,8 @@ Service::Service(const ServerConfig& config, const Scorer& scorer, Telemetry& te
   const ImageView shape = ShapeOf1080p();
   for (const MetricInfo& metric : scorer.metrics()) {
     const absl::StatusOr<ResolvedMetric> resolved = scorer.Resolve({metric.id, {}, false, false});
-    absl::StatusOr<Plan> plan = resolved.status();
+    // An unavailable metric has no plan, nor has one whose workspace exceeds a slot.
+    absl::StatusOr<Plan> plan = absl::UnknownError("");
     if (resolved.ok()) plan = scorer.MakePlan(*resolved, shape, shape);
     ToProto(metric, plan.ok() ? &*plan : nullptr, metrics_.add_metrics());
   }
