@@ -22,8 +22,8 @@ inline MetricInfo LpipsInfo(const TrunkSpec& spec, const char* id) {
   info.reference = "Zhang et al. 2018; lpips 0.1.4 (v0.1, normalize=True)";
   info.conventions = {{"v0.1", "the authors' package", {}},
                       {"torchmetrics", "feature vectors divided by sqrt(1e-8 + |f|^2)", {}}};
-  // METRICS asks 1e-4 of float32 trunks; they keep well within.
-  info.tolerance = 1e-4;
+  // Of float32 trunks against double ones: some 2e-7 was seen (docs/lpips.md).
+  info.tolerance = 1e-5;
   info.learned = true;
   return info;
 }

@@ -1,0 +1,253 @@
+// LPIPS against METRICS 9.2 (synthetic weights) and PyTorch (real weights), on every instruction set that runs here.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "tests/support/scoring.h"
+#include "tests/support/weights.h"
+
+namespace likeness::testing {
+namespace {
+
+const Scorer& LpipsScorer(const std::string& instruction_set, const std::string& folder, int threads = 2) {
+  static std::map<std::string, std::unique_ptr<Scorer>> scorers;
+  std::unique_ptr<Scorer>& scorer = scorers[absl::StrCat(instruction_set, "|", folder, "|", threads)];
+  if (scorer == nullptr) {
+    ScorerOptions options;
+    options.instruction_set = instruction_set;
+    options.weights_dir = folder;
+    options.threads = threads;
+    auto made = Scorer::Create(options);
+    if (!made.ok()) ADD_FAILURE() << made.status();
+    scorer = *std::move(made);
+  }
+  return *scorer;
+}
+
+double Mean(const Tensor& tensor) { return Sum(tensor) / static_cast<double>(tensor.sample_count()); }
+
+bool SameBits(const Tensor& a, const Tensor& b) {
+  return a.sample_count() == b.sample_count() &&
+         (a.empty() || std::memcmp(a.data.get(), b.data.get(), a.sample_count() * sizeof(float)) == 0);
+}
+
+// Printed digits of the source.
+struct Golden {
+  const char* metric;
+  double score, gradient_sum, gradient_sum_abs, gradient_probe, map_mean, map_probe;
+};
+
+// digits: relative, of the source.
+void CheckGolden(const Golden& golden, const std::string& folder, const std::string& set, const Pair& pair,
+                 double digits) {
+  SCOPED_TRACE(absl::StrCat(golden.metric, " on ", set));
+  const MetricResult result = ScoreOne(LpipsScorer(set, folder), Request(golden.metric, {}, true, true),
+                                       pair.reference.view(), pair.distorted.view());
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  // In double: the source's digits, and for map and gradient that they are returned in float. In float: some 1e3
+  // operations in a row that each round to 6e-8, which mostly cancel; a gradient also flips at a tie within rounding.
+  const bool oracle = set == "oracle";
+  const double score_tolerance = oracle ? digits : 2e-6;
+  const double gradient_tolerance = oracle ? 1e-6 : 1e-3;
+  EXPECT_NEAR(result.score, golden.score, score_tolerance * golden.score);
+  EXPECT_NEAR(Mean(result.map), golden.map_mean, std::max(score_tolerance, 1e-7) * golden.map_mean);
+  EXPECT_NEAR(At(result.map, 20, 10, 0), golden.map_probe, 10 * std::max(score_tolerance, 1e-7) * golden.map_probe);
+  EXPECT_NEAR(Sum(result.gradient), golden.gradient_sum, gradient_tolerance * golden.gradient_sum_abs);
+  EXPECT_NEAR(SumAbs(result.gradient), golden.gradient_sum_abs, gradient_tolerance * golden.gradient_sum_abs);
+  const double typical = golden.gradient_sum_abs / static_cast<double>(result.gradient.sample_count());
+  EXPECT_NEAR(At(result.gradient, 20, 10, 0), golden.gradient_probe,
+              5 * gradient_tolerance * std::max(typical, std::fabs(golden.gradient_probe)));
+}
+
+TEST(Lpips, SyntheticWeightsGiveTheSpecifiedNumbers) {
+  // METRICS 9.2, pair C; double.
+  const Golden goldens[] = {
+      {"lpips_alex", 0.00288783354, -0.03168423, 0.1511791, -1.32814e-05, 0.00288406073, 0.00286894793},
+      {"lpips_vgg", 0.00264625305, -0.02718047, 0.07729528, -1.4629e-06, 0.00264625305, 0.0015927662}};
+  for (const std::string& set : AllInstructionSets()) {
+    for (const Golden& golden : goldens) CheckGolden(golden, SyntheticFolder(), set, GoldenPair("C"), 1e-8);
+  }
+}
+
+TEST(Lpips, RealWeightsGiveWhatPyTorchGives) {
+  const char* wanted = std::getenv("LIKENESS_TEST_WEIGHTS");
+  if (wanted != nullptr && std::string(wanted) == "none") GTEST_SKIP() << "WEIGHTS=none";
+  // PyTorch 1.13.1 and lpips 0.1.4 in float64 with the converted weights; the scene pairs as in METRICS 9.1.
+  const struct {
+    const char* pair;
+    Golden golden;
+  } rows[] = {{"C", {"lpips_alex", 0.036501006, 0.03804455, 13.1643, 0.0025094, 0.0365017378, 0.0344225315}},
+              {"B", {"lpips_alex", 0.0230194238, 0.0126493, 6.932059, 0.00412847, 0.0230232391, 0.0233579694}},
+              {"C", {"lpips_vgg", 0.22094133, 0.03863993, 45.52901, -0.00248036, 0.22094133, 0.215469149}},
+              {"B", {"lpips_vgg", 0.187684864, 0.02128625, 35.63016, -0.00298069, 0.187707975, 0.174759935}}};
+  // Its shift and scale are float32, which moves the score by some 1e-8.
+  for (const std::string& set : AllInstructionSets()) {
+    for (const auto& row : rows) CheckGolden(row.golden, LIKENESS_WEIGHTS_DIR, set, GoldenPair(row.pair), 1e-7);
+  }
+}
+
+TEST(Lpips, ConventionsDifferWhereFeaturesAreSmall) {
+  // The first convolution scaled by 2^-12, pair C; PyTorch as above, for torchmetrics with its normalisation.
+  const std::string folder = MakeFolder();
+  Tensors tensors = SyntheticWeights(kAlexTrunk);
+  for (const char* name : {"conv0.weight", "conv0.bias"}) {
+    for (float& value : tensors[name]) value /= 4096.0f;
+  }
+  WriteOwnWeights(folder, "lpips_alex", tensors);
+  const Scorer& oracle = LpipsScorer("oracle", folder);
+  const Pair pair = GoldenPair("C");
+  const auto check = [&](const std::string& id, double score, double gradient_sum_abs) {
+    const MetricResult result =
+        ScoreOne(oracle, Request(id, {}, false, true), pair.reference.view(), pair.distorted.view());
+    ASSERT_TRUE(result.status.ok()) << result.status;
+    EXPECT_NEAR(result.score, score, 1e-8 * score) << id;
+    EXPECT_NEAR(SumAbs(result.gradient), gradient_sum_abs, 1e-6 * gradient_sum_abs) << id;
+  };
+  check("lpips_alex:v0.1", 0.00226741394, 0.1140809);
+  check("lpips_alex:torchmetrics", 0.00224635202, 0.1128259);
+}
+
+TEST(Lpips, GradientAgreesWithCentralDifferences) {
+  // Odd and minimum sizes; gray images go through three equal channels. The step is exact in float.
+  constexpr double kStep = 1.0 / 65536.0;
+  const struct {
+    const char* metric;
+    int width, height, channels;
+  } cases[] = {
+      {"lpips_alex", 31, 37, 3}, {"lpips_alex", 45, 31, 1}, {"lpips_vgg", 16, 17, 3}, {"lpips_vgg", 19, 16, 1}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(absl::StrCat(c.metric, " ", c.width, "x", c.height, "x", c.channels));
+    const Scorer& oracle = LpipsScorer("oracle", SyntheticFolder());
+    Pair pair = RandomFloatPair(c.width, c.height, c.channels, 5, /*flat=*/false);
+    const auto score = [&](bool gradient) {
+      return ScoreOne(oracle, Request(c.metric, {}, false, gradient), pair.reference.view(), pair.distorted.view());
+    };
+    const MetricResult at = score(true);
+    ASSERT_TRUE(at.status.ok()) << at.status;
+    const double typical = SumAbs(at.gradient) / static_cast<double>(at.gradient.sample_count());
+    auto* pixels = static_cast<float*>(pair.distorted.data());
+    for (const int i : {0, c.width * c.channels - 1, (c.height / 2 * c.width + c.width / 3) * c.channels,
+                        c.width * c.height * c.channels - 1}) {
+      const float kept = pixels[i];
+      pixels[i] = static_cast<float>(kept + kStep);
+      const double above = score(false).score;
+      pixels[i] = static_cast<float>(kept - kStep);
+      const double below = score(false).score;
+      pixels[i] = kept;
+      // A ReLU or a maximum may change sides within the step: a thousandth of a gradient's size is still no formula's.
+      EXPECT_NEAR(at.gradient.data[i], (above - below) / (2 * kStep), 5e-3 * typical + 1e-9) << "sample " << i;
+    }
+  }
+}
+
+TEST(Lpips, EqualImagesScoreZeroAndScoresAreSymmetric) {
+  for (const std::string& set : AllInstructionSets()) {
+    for (const char* metric : {"lpips_alex", "lpips_vgg"}) {
+      SCOPED_TRACE(absl::StrCat(metric, " on ", set));
+      const Scorer& scorer = LpipsScorer(set, SyntheticFolder());
+      const Pair pair = ScenePair(45, 33);
+      const auto score = [&](const Image& a, const Image& b) {
+        return ScoreOne(scorer, Request(metric, {}, true, true), a.view(), b.view());
+      };
+      const MetricResult same = score(pair.reference, CopyOf(pair.reference).distorted);
+      EXPECT_EQ(same.score, 0.0);
+      EXPECT_EQ(SumAbs(same.map), 0.0);
+      EXPECT_EQ(SumAbs(same.gradient), 0.0);
+      EXPECT_EQ(score(pair.reference, pair.distorted).score, score(pair.distorted, pair.reference).score);
+      const MetricResult flat = score(Constant(45, 33, 0), Constant(45, 33, 255));
+      EXPECT_GT(flat.score, 0.0);
+      for (std::int64_t i = 0; i < flat.gradient.sample_count(); ++i) {
+        ASSERT_TRUE(std::isfinite(flat.gradient.data[i]));
+      }
+    }
+  }
+}
+
+// All features 0: no direction to compare, and a gradient of 0 rather than NaN.
+TEST(Lpips, FeaturesOfZeroGiveZero) {
+  const std::string folder = MakeFolder();
+  Tensors tensors = SyntheticWeights(kAlexTrunk);
+  for (auto& [name, values] : tensors) {
+    if (absl::StrContains(name, "bias")) std::fill(values.begin(), values.end(), -1000.0f);
+  }
+  WriteOwnWeights(folder, "lpips_alex", tensors);
+  for (const std::string& set : AllInstructionSets()) {
+    const Pair pair = ScenePair(40, 40);
+    const MetricResult result = ScoreOne(LpipsScorer(set, folder), Request("lpips_alex", {}, false, true),
+                                         pair.reference.view(), pair.distorted.view());
+    ASSERT_TRUE(result.status.ok()) << result.status;
+    EXPECT_EQ(result.score, 0.0);
+    EXPECT_EQ(SumAbs(result.gradient), 0.0);
+  }
+}
+
+TEST(Lpips, SameBitsAloneInABatchAndAtAnyThreadCount) {
+  for (const std::string& set : AllInstructionSets()) {
+    if (set == "oracle") continue;
+    for (const char* metric : {"lpips_alex", "lpips_vgg"}) {
+      SCOPED_TRACE(absl::StrCat(metric, " on ", set));
+      const Pair pair = ScenePair(77, 51), other = ScenePair(64, 40);
+      const MetricRequest request = Request(metric, {}, true, true);
+      const MetricResult alone =
+          ScoreOne(LpipsScorer(set, SyntheticFolder(), 1), request, pair.reference.view(), pair.distorted.view());
+      ASSERT_TRUE(alone.status.ok()) << alone.status;
+      const MetricResult no_outputs = ScoreOne(LpipsScorer(set, SyntheticFolder(), 1), Request(metric),
+                                               pair.reference.view(), pair.distorted.view());
+      EXPECT_EQ(no_outputs.score, alone.score);
+      for (const int threads : {1, 2, 3}) {
+        const Scorer& scorer = LpipsScorer(set, SyntheticFolder(), threads);
+        const ResolvedMetric resolved = *scorer.Resolve(request);
+        std::vector<PairJob> jobs(5);
+        std::vector<PairJob*> pointers;
+        for (std::size_t i = 0; i < jobs.size(); ++i) {
+          const Pair& scored = i == 2 ? other : pair;
+          jobs[i].reference = scored.reference.view();
+          jobs[i].distorted = scored.distorted.view();
+          jobs[i].metrics = {&resolved, 1};
+          pointers.push_back(&jobs[i]);
+        }
+        scorer.Score(pointers);
+        for (std::size_t i = 0; i < jobs.size(); ++i) {
+          if (i == 2) continue;
+          EXPECT_EQ(jobs[i].results[0].score, alone.score) << threads << " threads";
+          EXPECT_TRUE(SameBits(jobs[i].results[0].map, alone.map));
+          EXPECT_TRUE(SameBits(jobs[i].results[0].gradient, alone.gradient));
+        }
+      }
+    }
+  }
+}
+
+TEST(Lpips, RefusesWhatIsTooSmallOrTooLarge) {
+  const Scorer& scorer = LpipsScorer("", SyntheticFolder());
+  const Pair small = ScenePair(30, 200);
+  const MetricResult result = ScoreOne(scorer, Request("lpips_alex"), small.reference.view(), small.distorted.view());
+  EXPECT_EQ(result.status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(result.status.message(), "31x31")) << result.status;
+
+  // A plan reads no pixels. 3840x2160 with gradient: more than the default slot of 2 GiB, both figures in the message.
+  ImageView view;
+  view.width = 3840;
+  view.height = 2160;
+  view.channels = 3;
+  view.row_bytes = 3840 * 3;
+  const ResolvedMetric gradient = *scorer.Resolve(Request("lpips_vgg", {}, false, true));
+  const absl::Status refused = scorer.MakePlan(gradient, view, view).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(absl::StrContains(refused.message(), "2147483648")) << refused;
+  // 40 G multiply-adds for the two images of 256x256: 13 convolutions of VGG16.
+  view.width = view.height = 256;
+  const Plan plan = *scorer.MakePlan(*scorer.Resolve(Request("lpips_vgg")), view, view);
+  EXPECT_NEAR(static_cast<double>(plan.operations), 2.0 * 2 * 20.06e9, 0.02 * 2 * 2 * 20.06e9);
+}
+
+}  // namespace
+}  // namespace likeness::testing
