@@ -193,7 +193,13 @@ HWY_INLINE void PointwiseRow(const PreparedWalk& walk, const float* reference, c
     case PointwiseLoss::kLogCosh:
       return PointwiseTerm<LogCoshTerm>(walk, reference, distorted, count, at, partial);
     case PointwiseLoss::kCharbonnier:
-      return PointwiseTerm<CharbonnierTerm>(walk, reference, distorted, count, at, partial);
+      // The mean is of the shifted loss; the driver adds the parameter in double, so that equal images score it
+      // exactly.
+      *partial += SumRow<ShiftedCharbonnierTerm, false>(reference, distorted, count, walk.parameter);
+      if (walk.map != nullptr || walk.gradient != nullptr) {
+        WriteRow<CharbonnierTerm>(reference, distorted, count, walk, at);
+      }
+      return;
     case PointwiseLoss::kShiftedCharbonnier:
       return PointwiseTerm<ShiftedCharbonnierTerm>(walk, reference, distorted, count, at, partial);
     default:  // the driver has reduced every other loss to one of these

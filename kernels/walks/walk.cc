@@ -204,6 +204,9 @@ void Finish(const PointwiseWalk& walk, const Geometry& geometry, const PreparedW
     case PointwiseLoss::kSumSquare:
       request->score = sum;
       break;
+    case PointwiseLoss::kCharbonnier:
+      request->score = mean + walk.parameter;
+      break;
     case PointwiseLoss::kPsnr: {
       const double floored = mean + walk.parameter;
       const double uncapped = floored > 0.0 ? -10.0 * std::log10(floored) : std::numeric_limits<double>::infinity();

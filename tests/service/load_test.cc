@@ -135,7 +135,7 @@ TEST(Queue, ExpiredAndCancelledCallsAreNotScored) {
   ASSERT_NE(server, nullptr);
   const v1::Image small = RawImage(MakePixels(16, 16, 3, 1));
   std::vector<std::unique_ptr<Caller>> blockers;
-  blockers.push_back(std::make_unique<Caller>(*server, SlowRequest(0)));
+  blockers.push_back(std::make_unique<Caller>(*server, SlowRequest(0, 1600)));
   ASSERT_TRUE(server->WaitForTelemetry("likeness_batch_pairs_count{lane=\"pixel\"}", 1));
   // Only these two ask for mse: were one of them scored, its histogram would tell.
   Caller expiring(*server, MakeRequest(small, small, {"mse"}), 150);
@@ -192,7 +192,10 @@ TEST(Drain, SigtermLosesNoAnswer) {
   v1::ScoreResponse response;
   ASSERT_TRUE(Score(*late_stub, MakeRequest(small, small, {"mae"}), &response).ok());
   std::vector<std::unique_ptr<Caller>> callers;
-  for (int i = 0; i < kCallers; ++i) callers.push_back(std::make_unique<Caller>(*server, SlowRequest(i, 300)));
+  // One long call holds the only slot; all others wait behind it.
+  callers.push_back(std::make_unique<Caller>(*server, SlowRequest(0, 1600)));
+  ASSERT_TRUE(server->WaitForTelemetry("likeness_batch_pairs_count{lane=\"pixel\"}", 2));
+  for (int i = 1; i < kCallers; ++i) callers.push_back(std::make_unique<Caller>(*server, SlowRequest(i, 48)));
   ASSERT_TRUE(server->WaitForTelemetry("likeness_in_flight_requests", kCallers))
       << "calls finished before all had come: nothing would be in flight";
   server->Signal(SIGTERM);
@@ -229,7 +232,10 @@ TEST(Drain, CallsThatOutlastTheDrainAreCancelledAndTheProcessSaysSo) {
   const auto server = ServerProcess::Start(With(kSlow, {"--drain-seconds", "0"}));
   ASSERT_NE(server, nullptr);
   std::vector<std::unique_ptr<Caller>> callers;
-  for (int i = 0; i < 4; ++i) callers.push_back(std::make_unique<Caller>(*server, SlowRequest(i, 500)));
+  // One long call holds the only slot; the others wait behind it.
+  callers.push_back(std::make_unique<Caller>(*server, SlowRequest(0, 1600)));
+  ASSERT_TRUE(server->WaitForTelemetry("likeness_batch_pairs_count{lane=\"pixel\"}", 1));
+  for (int i = 1; i < 4; ++i) callers.push_back(std::make_unique<Caller>(*server, SlowRequest(i, 48)));
   ASSERT_TRUE(server->WaitForTelemetry("likeness_in_flight_requests", 4));
   server->Signal(SIGTERM);
   for (const auto& caller : callers) caller->Join();

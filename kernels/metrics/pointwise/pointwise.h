@@ -177,8 +177,12 @@ struct Charbonnier {
   }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
-    Output<tracked> out = MeanOfMap(t, CharbonnierError{s.Number("eps")}, r, d);
-    if (s.Flag("subtract_eps")) out.score = MapScalars(t, Linear{1.0, -s.Number("eps")}, out.score);
+    const double eps = s.Number("eps");
+    // eps is added to the mean in double, so that equal images score it exactly.
+    Output<tracked> out = MeanOfMap(t, ShiftedCharbonnierError{eps}, r, d);
+    if (s.Flag("subtract_eps")) return out;
+    out.score = MapScalars(t, Linear{1.0, eps}, out.score);
+    if (t.wants_map()) out.map = Map(t, Linear{1.0, eps}, out.map);
     return out;
   }
 };

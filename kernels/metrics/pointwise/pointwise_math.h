@@ -50,6 +50,15 @@ struct CharbonnierError {
   }
 };
 
+// sqrt(e^2 + eps^2) - eps without the cancellation: exactly 0 for equal samples.
+struct ShiftedCharbonnierError {
+  double eps;
+  LIKENESS_HD auto operator()(auto r, auto d) const {
+    const auto e = d - r;
+    return e * e / (Sqrt(e * e + eps * eps) + eps);
+  }
+};
+
 struct LogCoshError {
   LIKENESS_HD auto operator()(auto r, auto d) const {
     const auto e = d - r;
