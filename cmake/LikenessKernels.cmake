@@ -1,6 +1,9 @@
 # Reads kernels/metrics/metrics.def, the one list of metrics, and stamps a source for each folder of it.
-# Sets LIKENESS_METRIC_UNITS to the stamped sources.
-set(_def ${CMAKE_SOURCE_DIR}/kernels/metrics/metrics.def)
+# Sets LIKENESS_METRIC_UNITS to the stamped sources, and LIKENESS_CUDA_UNITS to those for nvcc.
+set(_kernels ${CMAKE_CURRENT_LIST_DIR}/../kernels)
+set(_def ${_kernels}/metrics/metrics.def)
+# Folders whose programs need no more ops than the CUDA side has.
+set(_cuda_folders pointwise gmsd)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${_def})
 file(STRINGS ${_def} _lines REGEX "^METRIC\\(")
 set(_folders "")
@@ -13,9 +16,15 @@ foreach(_line IN LISTS _lines)
 endforeach()
 list(REMOVE_DUPLICATES _folders)
 set(LIKENESS_METRIC_UNITS "")
+set(LIKENESS_CUDA_UNITS "")
 foreach(LIKENESS_FOLDER IN LISTS _folders)
   set(LIKENESS_METRICS "${_metrics_${LIKENESS_FOLDER}}")
   set(_unit ${CMAKE_BINARY_DIR}/metric_units/${LIKENESS_FOLDER}.cc)
-  configure_file(${CMAKE_SOURCE_DIR}/kernels/metrics/metric_unit.cc.in ${_unit} @ONLY)
+  configure_file(${_kernels}/metrics/metric_unit.cc.in ${_unit} @ONLY)
   list(APPEND LIKENESS_METRIC_UNITS ${_unit})
+  if(LIKENESS_FOLDER IN_LIST _cuda_folders)
+    set(_unit ${CMAKE_BINARY_DIR}/metric_units/${LIKENESS_FOLDER}.cu)
+    configure_file(${_kernels}/metrics/metric_unit.cc.in ${_unit} @ONLY)
+    list(APPEND LIKENESS_CUDA_UNITS ${_unit})
+  endif()
 endforeach()

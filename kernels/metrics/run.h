@@ -1,10 +1,13 @@
 // Runs a metric's program for one target. Included by the units that CMake stamps, after the metric's own header.
 #pragma once
 
+#if defined(LIKENESS_TARGET_CUDA)
+
+#include "kernels/metrics/run_cuda.cuh"
+
+#elif defined(LIKENESS_TARGET_PLAN)
+
 #include "kernels/metrics/program.h"
-
-#if defined(LIKENESS_TARGET_PLAN)
-
 #include "kernels/ops/load/load.h"
 #include "kernels/ops/plan_device.h"
 
@@ -80,6 +83,7 @@ constexpr auto WalkOf() -> std::optional<WalkRequest> (*)(const Settings&) {
 
 #else
 
+#include "kernels/metrics/program.h"
 #include "kernels/ops/load/load_cpu.h"
 #include "kernels/ops/map/map_cpu.h"
 #include "kernels/ops/ops_cpu.h"

@@ -7,7 +7,7 @@
 // gradient times (colour - background), gray the sum over R, G and B.
 #pragma once
 
-#include "kernels/image.h"
+#include "kernels/image_view.h"
 #include "kernels/ops/tape.h"
 
 namespace likeness {

@@ -1,0 +1,100 @@
+// Runs a metric's program on a CUDA stream. Included through run.h by the units that CMake stamps for nvcc.
+#pragma once
+
+#include "kernels/metrics/program_cuda.h"
+#include "kernels/ops/correlate/correlate_cuda.h"
+#include "kernels/ops/load/load_cuda.h"
+#include "kernels/ops/map/map_cuda.cuh"
+#include "kernels/ops/plan_device.h"
+#include "kernels/ops/pool/pool_cuda.h"
+#include "kernels/ops/reduce/reduce_cuda.h"
+#include "kernels/ops/resample/resample_cuda.h"
+
+LIKENESS_BEGIN_TARGET
+
+static_assert(kScratchBytes == Cuda::kScratchCount * sizeof(double));
+
+// The one order of steps, for the plan and the run: the arena must be asked for the same.
+template <class Metric, bool tracked, class Device, class Sink>
+void RunOn(Device& device, Workspace& workspace, const ProgramInput& input, const Settings& settings, Sink& sink) {
+  Tape<Device> tape(device, workspace, input.want_map);
+  const int channels = std::max(input.reference.color_channels(), input.distorted.color_channels());
+  auto distorted = LoadImage<tracked>(tape, input.distorted, channels, input.alpha_background);
+  Output<tracked> output =
+      Metric::Run(tape, LoadImage<false>(tape, input.reference, channels, input.alpha_background), distorted, settings);
+  sink.Score(tape.Values(output.score));
+  if (input.want_map) {
+    sink.Map(tape.View(output.map), output.map_offset);
+    output.map = Planes<false>();
+  }
+  if constexpr (tracked) {
+    tape.Backward(output.score);
+    sink.Gradient(tape.LeafGradient(distorted));
+  }
+}
+
+struct PlanSink {
+  ProgramNeeds& needs;
+
+  void Score(const double*) {}
+  void Map(const PlanesView& map, int offset) {
+    needs.map = map.shape;
+    needs.map_offset = offset;
+  }
+  void Gradient(const PlanesView&) {}
+};
+
+struct OutputSink {
+  Cuda& device;
+  const ProgramInput& input;
+  const ProgramOutput& output;
+
+  void Score(const double* score) {
+    device.Run({}, [&](Cuda& on) {
+      on.Report(LIKENESS_CUDA_CHECK(
+          cudaMemcpyAsync(output.score, score, sizeof(double), cudaMemcpyDeviceToDevice, on.stream())));
+    });
+  }
+  void Map(const PlanesView& map, int) {
+    device.Run({}, [&](Cuda& on) { UnloadPlanes(on, map, input.distorted.layout, output.map); });
+  }
+  void Gradient(const PlanesView& gradient) {
+    device.Run(
+        {}, [&](Cuda& on) { UnloadGradient(on, gradient, input.distorted, input.alpha_background, output.gradient); });
+  }
+};
+
+template <class Metric>
+ProgramNeeds PlanOf(const ProgramInput& input, const Settings& settings) {
+  plan::PlanDevice device(sizeof(Real));
+  Workspace workspace;
+  ProgramNeeds needs;
+  PlanSink sink{needs};
+  if (input.want_gradient) {
+    RunOn<Metric, true>(device, workspace, input, settings, sink);
+  } else {
+    RunOn<Metric, false>(device, workspace, input, settings, sink);
+  }
+  needs.workspace_bytes = workspace.arena().high_water_bytes();
+  return needs;
+}
+
+template <class Metric>
+Failure RunAsync(const ProgramInput& input, const Settings& settings, const ProgramOutput& output, Workspace& workspace,
+                 double* scratch, cudaStream_t stream) {
+  Cuda device(scratch, stream);
+  OutputSink sink{device, input, output};
+  if (input.want_gradient) {
+    RunOn<Metric, true>(device, workspace, input, settings, sink);
+  } else {
+    RunOn<Metric, false>(device, workspace, input, settings, sink);
+  }
+  return device.failure();
+}
+
+LIKENESS_END_TARGET
+
+#define LIKENESS_METRIC(Type)                            \
+  namespace likeness::cuda {                             \
+  const Program k##Type{&PlanOf<Type>, &RunAsync<Type>}; \
+  }

@@ -1,0 +1,97 @@
+#include <cuda_fp16.h>
+
+#include "kernels/ops/cuda_rows.cuh"
+#include "kernels/ops/load/load_cuda.h"
+
+LIKENESS_BEGIN_TARGET
+namespace {
+
+// One sample on the [0, 1] scale.
+__device__ Vec ReadSample(const ImageView& image, int channel, int y, int x) {
+  const auto* row = static_cast<const std::byte*>(image.data);
+  std::int64_t at;  // in samples
+  if (image.layout == Layout::kHwc) {
+    row += y * image.row_bytes;
+    at = std::int64_t{x} * image.channels + channel;
+  } else {
+    row += (std::int64_t{channel} * image.height + y) * image.row_bytes;
+    at = x;
+  }
+  Vec value(0.0);
+  switch (image.type) {
+    case PixelType::kUint8:
+      value = Vec(reinterpret_cast<const std::uint8_t*>(row)[at]);
+      break;
+    case PixelType::kUint16:
+      value = Vec(reinterpret_cast<const std::uint16_t*>(row)[at]);
+      break;
+    case PixelType::kFloat16:
+      value = Vec(__half2float(reinterpret_cast<const __half*>(row)[at]));
+      break;
+    case PixelType::kFloat32:
+      value = Vec(reinterpret_cast<const float*>(row)[at]);
+      break;
+  }
+  return value / Vec(image.value_of_one);
+}
+
+__device__ std::int64_t TensorIndex(const Shape& shape, Layout layout, int channel, int y, int x) {
+  return layout == Layout::kHwc ? (std::int64_t{y} * shape.width + x) * shape.channels + channel
+                                : (std::int64_t{channel} * shape.height + y) * shape.width + x;
+}
+
+__global__ void LoadForwardKernel(ImageView image, double background, PlanesView out) {
+  const Vec base(background);
+  const int alpha = image.channels - 1;
+  ForEachSample(out.shape, [&](int channel, int y, int x) {
+    Vec value = ReadSample(image, channel < image.color_channels() ? channel : 0, y, x);
+    if (image.has_alpha()) value = base + ReadSample(image, alpha, y, x) * (value - base);
+    Store(value, Row(out, channel, y) + x);
+  });
+}
+
+// One thread a pixel: the gradient of alpha gathers over its colours.
+__global__ void UnloadGradientKernel(PlanesView gradient, ImageView image, double background, float* out) {
+  const Shape shape{image.width, image.height, image.channels};
+  const int colors = image.color_channels();
+  ForEachSample({image.width, image.height, 1}, [&](int, int y, int x) {
+    Vec alpha_gradient(0.0);
+    for (int c = 0; c < colors; ++c) {
+      Vec sum(0.0);
+      if (gradient.data != nullptr) {
+        for (int from = c; from < gradient.shape.channels; from += colors) {
+          sum = sum + Load(Row(gradient, from, y) + x);
+        }
+      }
+      if (image.has_alpha()) {
+        alpha_gradient = alpha_gradient + sum * (ReadSample(image, c, y, x) - Vec(background));
+        sum = sum * ReadSample(image, image.channels - 1, y, x);
+      }
+      Store(sum, out + TensorIndex(shape, image.layout, c, y, x));
+    }
+    if (image.has_alpha()) Store(alpha_gradient, out + TensorIndex(shape, image.layout, image.channels - 1, y, x));
+  });
+}
+
+__global__ void UnloadPlanesKernel(PlanesView planes, Layout layout, float* out) {
+  ForEachSample(planes.shape, [&](int channel, int y, int x) {
+    Store(Load(Row(planes, channel, y) + x), out + TensorIndex(planes.shape, layout, channel, y, x));
+  });
+}
+
+}  // namespace
+
+void LoadForward(Cuda& device, const ImageView& image, double background, const PlanesView& out) {
+  LIKENESS_CUDA_LAUNCH(device, LoadForwardKernel, RowGrid(out.shape), kRowThreads, image, background, out);
+}
+
+void UnloadGradient(Cuda& device, const PlanesView& gradient, const ImageView& image, double background, float* out) {
+  const dim3 grid = RowGrid({image.width, image.height, 1});
+  LIKENESS_CUDA_LAUNCH(device, UnloadGradientKernel, grid, kRowThreads, gradient, image, background, out);
+}
+
+void UnloadPlanes(Cuda& device, const PlanesView& planes, Layout layout, float* out) {
+  LIKENESS_CUDA_LAUNCH(device, UnloadPlanesKernel, RowGrid(planes.shape), kRowThreads, planes, layout, out);
+}
+
+LIKENESS_END_TARGET

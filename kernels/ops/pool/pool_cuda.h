@@ -1,0 +1,12 @@
+// Pooling under CUDA. Enqueued on the device's stream; does not wait.
+#pragma once
+
+#include "kernels/ops/cuda_device.h"
+#include "kernels/ops/pool/pool.h"
+
+LIKENESS_BEGIN_TARGET
+
+void MeanPoolForward(Cuda& device, const PlanesView& x, int factor, const PlanesView& out);
+void MeanPoolBackward(Cuda& device, const PlanesView& upstream, int factor, const GradientView& gradient);
+
+LIKENESS_END_TARGET

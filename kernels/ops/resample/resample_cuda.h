@@ -1,0 +1,13 @@
+// Padding and cropping under CUDA; resizing is not there yet. Enqueued on the device's stream; does not wait.
+#pragma once
+
+#include "kernels/ops/cuda_device.h"
+#include "kernels/ops/resample/resample.h"
+
+LIKENESS_BEGIN_TARGET
+
+void PadForward(Cuda& device, const PlanesView& x, const Margins& margins, Border border, const PlanesView& out);
+void PadBackward(Cuda& device, const PlanesView& upstream, const Margins& margins, Border border,
+                 const GradientView& gradient);
+
+LIKENESS_END_TARGET
