@@ -66,8 +66,8 @@ absl::StatusOr<LoadedTrunk> LoadTrunk(const std::string& metric, const TrunkSpec
   }
   if (file == nullptr) {
     return absl::NotFoundError(absl::StrCat("there is no ", name, " in ", absl::StrJoin(folders, " or "),
-                                            ": run `make weights`, or name the folder that has it (--weights, "
-                                            "$LIKENESS_WEIGHTS)"));
+                                            ": run `make weights`, or name the folder that has it "
+                                            "($LIKENESS_WEIGHTS, or the program's own setting)"));
   }
   const std::string path = absl::StrCat(found_in, "/", name);
 
