@@ -21,7 +21,7 @@ COPY --from=build /runtime-packages /tmp/runtime-packages
 RUN apt-get update \
  && xargs apt-get install --yes --no-install-recommends < /tmp/runtime-packages \
  && rm -rf /var/lib/apt/lists/* /tmp/runtime-packages \
- && useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin likeness
+ && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin likeness
 COPY --from=build /src/build/cpu/likeness /usr/bin/likeness
 COPY --from=build /src/build/weights/*.safetensors /usr/share/likeness/weights/
 COPY LICENSE docs/licences.md /usr/share/doc/likeness/
