@@ -73,7 +73,8 @@ endif
 bench: install ## builds and runs the benches (tests/bench)
 	cmake --preset $(PRESET)
 	cmake --build --preset $(PRESET) --parallel $(JOBS) --target bench
-	tests/bench/run $(BUILD)
+	$(BUILD)/walk_bench
+	$(BUILD)/lpips_bench
 
 asan tsan: ## builds and tests under the address or the thread sanitizer
 	$(MAKE) test PRESET=$@
