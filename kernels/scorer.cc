@@ -14,6 +14,10 @@
 #include "kernels/ops/conv_trunk/trunk.h"
 #include "kernels/walks/walk.h"
 
+#if defined(LIKENESS_ENABLE_CUDA)
+#include "kernels/cuda/probe.h"
+#endif
+
 namespace likeness {
 namespace {
 
@@ -120,7 +124,12 @@ Scorer::~Scorer() = default;
 
 absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& options) {
   if (options.backend == Backend::kCuda) {
+#if defined(LIKENESS_ENABLE_CUDA)
+    return absl::FailedPreconditionError(
+        absl::StrCat(CudaNote(), "; the CUDA programs do not serve requests yet; ask for backend auto or cpu"));
+#else
     return absl::FailedPreconditionError("this build scores on the CPU only; ask for backend auto or cpu");
+#endif
   }
   const std::vector<std::string> runnable = RunnableInstructionSets();
   if (runnable.empty()) {
@@ -154,6 +163,15 @@ absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& opti
 absl::Span<const MetricInfo> Scorer::metrics() const { return impl_->metrics; }
 const std::string& Scorer::backend() const { return impl_->backend; }
 const std::string& Scorer::instruction_set() const { return impl_->instruction_set; }
+
+std::string Scorer::CudaNote() {
+#if defined(LIKENESS_ENABLE_CUDA)
+  const cuda::Probe probe = cuda::FindDevice();
+  return absl::StrCat("CUDA is compiled in, ", probe.found ? "found " : "", probe.description, "; scoring on the CPU");
+#else
+  return "";
+#endif
+}
 
 absl::StatusOr<ResolvedMetric> Scorer::Resolve(const MetricRequest& request) const {
   const std::size_t colon = request.id.find(':');

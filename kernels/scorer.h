@@ -73,6 +73,9 @@ class Scorer {
   const std::string& backend() const;
   const std::string& instruction_set() const;
 
+  // What a build with CUDA found on this machine and what it makes of it, for the log; empty in a build without.
+  static std::string CudaNote();
+
   // NOT_FOUND: no such metric. INVALID_ARGUMENT: no such convention or parameter, or a value out of bounds, or a map
   // or gradient asked of a metric that has none. FAILED_PRECONDITION: unavailable here. Messages name the remedy.
   absl::StatusOr<ResolvedMetric> Resolve(const MetricRequest& request) const;

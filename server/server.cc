@@ -100,11 +100,12 @@ int Server::port() const { return impl_->port; }
 int Server::telemetry_port() const { return impl_->telemetry_port; }
 
 std::string Server::Describe() const {
+  const std::string cuda = Scorer::CudaNote();
   int available = 0;
   for (const MetricInfo& metric : impl_->scorer->metrics()) available += metric.unavailable.empty() ? 1 : 0;
   return absl::StrCat("likeness ", BuildInfo(), ", backend ", impl_->scorer->backend(), " (",
                       impl_->scorer->instruction_set(), "), ", available, " of ", impl_->scorer->metrics().size(),
-                      " metrics available");
+                      " metrics available", cuda.empty() ? "" : "; ", cuda);
 }
 
 absl::Status Server::Drain() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "kernels/cuda/failure.h"
 #include "kernels/image_view.h"
@@ -34,6 +35,7 @@ struct ProgramOutput {
 };
 
 struct Program {
+  MetricInfo (*info)();
   ProgramNeeds (*plan)(const ProgramInput& input, const Settings& settings);
   // Enqueues all of it on `stream` and returns without waiting. `workspace` and `scratch` (Cuda::kScratchCount doubles)
   // must not be used elsewhere until the stream is done.
@@ -46,5 +48,8 @@ inline constexpr std::int64_t kScratchBytes = std::int64_t{8} << 16;
 
 // One for each metric whose program is stamped for CUDA, in kernels/cuda/CMakeLists.txt.
 extern const Program kMae, kMse, kRmse, kSse, kPsnr, kHuber, kSmoothL1, kCharbonnier, kLogCosh, kGmsd;
+
+// The program of a metric, null when it is not stamped for CUDA.
+const Program* FindProgram(std::string_view id);
 
 }  // namespace likeness::cuda

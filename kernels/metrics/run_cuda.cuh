@@ -94,7 +94,7 @@ Failure RunAsync(const ProgramInput& input, const Settings& settings, const Prog
 
 LIKENESS_END_TARGET
 
-#define LIKENESS_METRIC(Type)                            \
-  namespace likeness::cuda {                             \
-  const Program k##Type{&PlanOf<Type>, &RunAsync<Type>}; \
+#define LIKENESS_METRIC(Type)                                         \
+  namespace likeness::cuda {                                          \
+  const Program k##Type{&Type::Info, &PlanOf<Type>, &RunAsync<Type>}; \
   }

@@ -8,20 +8,6 @@
 
 namespace likeness::cuda {
 
-const Program* FindProgram(absl::string_view id) {
-  static const struct {
-    absl::string_view id;
-    const Program* program;
-  } kPrograms[] = {
-      {"mae", &kMae},         {"mse", &kMse},     {"rmse", &kRmse},          {"sse", &kSse},
-      {"psnr", &kPsnr},       {"huber", &kHuber}, {"smooth_l1", &kSmoothL1}, {"charbonnier", &kCharbonnier},
-      {"logcosh", &kLogCosh}, {"gmsd", &kGmsd}};
-  for (const auto& entry : kPrograms) {
-    if (entry.id == id) return entry.program;
-  }
-  return nullptr;
-}
-
 PairScorer::PairScorer(std::unique_ptr<Slot> slot) : slot_(std::move(slot)) {}
 PairScorer::~PairScorer() = default;
 

@@ -11,11 +11,8 @@
 
 namespace likeness::cuda {
 
-struct Program;
+struct Program;  // FindProgram of program_cuda.h has them by metric id
 class Slot;
-
-// The program of a metric, null when it is not compiled for CUDA: the pointwise family and gmsd are.
-const Program* FindProgram(absl::string_view id);
 
 // One pair at a time on device 0; one thread at a time.
 class PairScorer {

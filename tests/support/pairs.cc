@@ -5,20 +5,10 @@
 #include <cstring>
 #include <random>
 
+#include "tests/support/scene.h"
+
 namespace likeness::testing {
 namespace {
-
-int Tri(int n, int p) { return std::abs(n % (2 * p) - p); }
-int Clamp255(int value) { return std::clamp(value, 0, 255); }
-
-int SceneReference(int y, int x, int c) {
-  return Clamp255(40 + Tri(x * (c + 2) + y, 64) + Tri(3 * y + 17 * c, 48) + 60 * (((x / 16) + (y / 16)) & 1));
-}
-
-int SceneNoise(std::uint64_t y, std::uint64_t x, std::uint64_t c) {
-  const auto h = static_cast<std::uint32_t>((x * 73856093u) ^ (y * 19349663u) ^ (c * 83492791u));
-  return (h * 2654435761u) >> 24 & 15;
-}
 
 Image NewImage(int width, int height, int channels, PixelType type, Layout layout = Layout::kHwc) {
   return *Image::Create(width, height, channels, type, layout);
@@ -28,16 +18,8 @@ Image NewImage(int width, int height, int channels, PixelType type, Layout layou
 
 Pair ScenePair(int width, int height) {
   Pair pair{NewImage(width, height, 3, PixelType::kUint8), NewImage(width, height, 3, PixelType::kUint8)};
-  auto* r = static_cast<std::uint8_t*>(pair.reference.data());
-  auto* d = static_cast<std::uint8_t*>(pair.distorted.data());
-  for (int y = 0; y < height; ++y) {
-    for (int x = 0; x < width; ++x) {
-      for (int c = 0; c < 3; ++c) {
-        *r++ = SceneReference(y, x, c);
-        *d++ = Clamp255(7 * SceneReference(y, std::min(x + 1, width - 1), c) / 8 + 12 + SceneNoise(y, x, c) - 8);
-      }
-    }
-  }
+  FillScene(width, height, static_cast<std::uint8_t*>(pair.reference.data()),
+            static_cast<std::uint8_t*>(pair.distorted.data()));
   return pair;
 }
 

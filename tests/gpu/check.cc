@@ -1,0 +1,226 @@
+// Holds the programs that are compiled for CUDA to the golden rows (tests/golden/*.csv, tolerance in float), each
+// scored twice on one slot with equal bits. Needs no abseil, gRPC or GoogleTest, so that a machine with CMake, nvcc and
+// a GPU can run it; built against tests/emulator it runs on any.
+//
+//   check GOLDEN.csv...       exit 0: every row passed; 1: one failed; 2: cannot read; 77: no GPU, nothing was run
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/probe.h"
+#include "kernels/metrics/slot_cuda.h"
+#include "tests/support/scene.h"
+
+namespace likeness::cuda {
+namespace {
+
+constexpr int kFailed = 1, kCannotRead = 2, kSkipped = 77;
+
+struct Row {
+  std::string pair, request, quantity;
+  double expected = 0.0, tolerance = 0.0;
+};
+
+std::vector<std::string> Split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, separator);) parts.push_back(part);
+  return parts;
+}
+
+[[noreturn]] void CannotRead(const std::string& what) {
+  std::fprintf(stderr, "check: cannot read %s\n", what.c_str());
+  std::exit(kCannotRead);
+}
+
+double Number(const std::string& text, const std::string& where) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != '\0') CannotRead("the number '" + text + "' in " + where);
+  return value;
+}
+
+std::vector<Row> ReadRows(const std::string& path) {
+  std::ifstream in(path);
+  if (!in) CannotRead(path);
+  std::vector<Row> rows;
+  for (std::string line; std::getline(in, line);) {
+    if (line.empty() || line[0] == '#') continue;
+    const std::vector<std::string> cells = Split(line, ',');
+    if (cells.size() < 7) CannotRead("'" + line + "' in " + path);
+    rows.push_back({cells[0], cells[1], cells[2], Number(cells[3], path), Number(cells[5], path)});
+  }
+  if (rows.empty()) CannotRead(path + ": no rows");
+  return rows;
+}
+
+struct Pair {
+  int width = 0, height = 0;
+  std::vector<std::uint8_t> reference, distorted;
+
+  Pair(int w, int h) : width(w), height(h), reference(3 * w * h), distorted(3 * w * h) {
+    testing::FillScene(w, h, reference.data(), distorted.data());
+  }
+  Pair Constant(int r, int d) && {
+    std::fill(reference.begin(), reference.end(), r);
+    std::fill(distorted.begin(), distorted.end(), d);
+    return std::move(*this);
+  }
+};
+
+// By the names of tests/support/pairs.h.
+Pair NamedPair(const std::string& name) {
+  if (name == "A") return Pair(256, 192);
+  if (name == "B") return Pair(67, 45);
+  if (name == "C") return Pair(64, 64);
+  if (name == "D") return Pair(8, 8);
+  if (name == "E") return Pair(200, 9);
+  if (name == "black_white") return Pair(64, 64).Constant(0, 255);
+  if (name == "flat_128_130") return Pair(64, 64).Constant(128, 130);
+  if (name == "A_A") {
+    Pair pair(256, 192);
+    pair.distorted = pair.reference;
+    return pair;
+  }
+  CannotRead("the pair '" + name + "': no such pair here");
+}
+
+struct Request {
+  const Program* program;
+  std::string convention;
+  Parameters parameters;
+};
+
+// metric[:convention][?name=value[&name=value]], with every parameter filled in.
+Request ReadRequest(const std::string& text) {
+  const std::vector<std::string> halves = Split(text, '?');
+  const std::vector<std::string> names = Split(halves[0], ':');
+  const Program* program = FindProgram(names[0]);
+  if (program == nullptr) CannotRead("the metric '" + names[0] + "': not compiled for CUDA");
+  const MetricInfo info = program->info();
+  Request request{program, names.size() > 1 ? names[1] : info.conventions.front().name, {}};
+  for (const ParameterInfo& parameter : info.parameters) {
+    request.parameters[parameter.name] = parameter.default_value;
+  }
+  bool found = false;
+  for (const ConventionInfo& convention : info.conventions) {
+    if (convention.name != request.convention) continue;
+    found = true;
+    for (const auto& [name, value] : convention.parameters) request.parameters[name] = value;
+  }
+  if (!found) CannotRead("the convention in '" + text + "'");
+  if (halves.size() > 1) {
+    for (const std::string& item : Split(halves[1], '&')) {
+      const std::vector<std::string> sides = Split(item, '=');
+      if (sides.size() != 2 || request.parameters.count(sides[0]) == 0) CannotRead("'" + item + "' in " + text);
+      request.parameters[sides[0]] = sides[1] == "true"    ? ParameterValue(true)
+                                     : sides[1] == "false" ? ParameterValue(false)
+                                                           : ParameterValue(Number(sides[1], text));
+    }
+  }
+  return request;
+}
+
+struct Measured {
+  double value = 0.0;
+  double scale = 0.0;  // what the tolerance is relative to, as in tests/golden/golden_test.cc
+};
+
+Measured Measure(const Row& row, const PairResult& result) {
+  if (row.quantity == "score") return {result.score, std::fabs(row.expected)};
+  const Tensor& tensor = row.quantity == "map_mean" ? result.map : result.gradient;
+  double sum = 0.0, sum_abs = 0.0;
+  for (std::int64_t i = 0; i < tensor.sample_count(); ++i) {
+    sum += tensor.data[i];
+    sum_abs += std::fabs(tensor.data[i]);
+  }
+  const double mean = sum_abs / static_cast<double>(tensor.sample_count());
+  if (row.quantity == "map_mean") return {sum / static_cast<double>(tensor.sample_count()), std::fabs(row.expected)};
+  if (row.quantity == "sum") return {sum, sum_abs};
+  if (row.quantity == "sum_abs") return {sum_abs, std::fabs(row.expected)};
+  if (row.quantity == "probe") {
+    return {tensor.data[(std::int64_t{10} * tensor.width + 20) * tensor.channels],
+            std::fmax(std::fabs(row.expected), mean)};
+  }
+  CannotRead("the quantity '" + row.quantity + "'");
+}
+
+bool SameBits(const Tensor& a, const Tensor& b) {
+  return a.sample_count() == b.sample_count() &&
+         (a.empty() || std::memcmp(a.data.get(), b.data.get(), a.sample_count() * sizeof(float)) == 0);
+}
+
+bool Report(const Failure& failure) {
+  if (failure.failed()) {
+    std::printf("FAIL %s: %s (%s:%d)\n", failure.expression, cudaGetErrorName(failure.code), failure.file,
+                failure.line);
+  }
+  return !failure.failed();
+}
+
+bool CheckRow(const Row& row) {
+  const Pair pair = NamedPair(row.pair);
+  const Request request = ReadRequest(row.request);
+  ProgramInput input;
+  input.want_map = row.quantity == "map_mean";
+  input.want_gradient = row.quantity != "score" && !input.want_map;
+  input.reference = {pair.reference.data(), pair.width, pair.height, 3};
+  input.reference.row_bytes = 3 * pair.width;
+  input.distorted = input.reference;
+  input.distorted.data = pair.distorted.data();
+  const Settings settings(request.convention, request.parameters);
+
+  Slot slot;
+  PairResult first, second;
+  if (!Report(Slot::Create(SizesFor(*request.program, settings, input), &slot)) ||
+      !Report(slot.Score(*request.program, settings, input, &first)) ||
+      !Report(slot.Score(*request.program, settings, input, &second))) {
+    return false;
+  }
+  const bool repeats = std::memcmp(&first.score, &second.score, sizeof(double)) == 0 &&
+                       SameBits(first.map, second.map) && SameBits(first.gradient, second.gradient);
+  const Measured measured = Measure(row, first);
+  const double error = std::fabs(measured.value - row.expected);
+  const bool near = std::isinf(row.expected) ? measured.value == row.expected : error <= row.tolerance * measured.scale;
+  std::printf("%s %-12s %-24s %-8s %16.9g %16.9g %9.2g%s\n", near && repeats ? "pass" : "FAIL", row.pair.c_str(),
+              row.request.c_str(), row.quantity.c_str(), measured.value, row.expected,
+              std::isinf(row.expected) ? 0.0
+              : measured.scale > 0.0   ? error / measured.scale
+                                       : error,
+              repeats ? "" : "  two runs differ");
+  return near && repeats;
+}
+
+int Run(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: check GOLDEN.csv...\n");
+    return kCannotRead;
+  }
+  const Probe device = FindDevice();
+  if (!device.found) {
+    std::printf("no GPU: nothing was run (%s)\n", device.description.c_str());
+    return kSkipped;
+  }
+  std::printf("%s\n     %-12s %-24s %-8s %16s %16s %9s\n", device.description.c_str(), "pair", "request", "quantity",
+              "ours", "expected", "error");
+  int failed = 0, count = 0;
+  for (int i = 1; i < argc; ++i) {
+    for (const Row& row : ReadRows(argv[i])) {
+      ++count;
+      failed += CheckRow(row) ? 0 : 1;
+    }
+  }
+  std::printf("%d of %d rows passed\n", count - failed, count);
+  return failed == 0 ? 0 : kFailed;
+}
+
+}  // namespace
+}  // namespace likeness::cuda
+
+int main(int argc, char** argv) { return likeness::cuda::Run(argc, argv); }
