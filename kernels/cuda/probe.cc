@@ -12,6 +12,9 @@ std::string Version(int version) { return std::to_string(version / 1000) + "." +
 Probe FindDevice() {
   int count = 0;
   if (const Failure failure = LIKENESS_CUDA_CHECK(cudaGetDeviceCount(&count)); failure.failed()) {
+    int driver = 0;
+    // Without a driver the runtime speaks of an old one, whose version is 0.
+    if (cudaDriverGetVersion(&driver) == cudaSuccess && driver == 0) return {false, "no NVIDIA driver"};
     return {false, std::string("no device: ") + cudaGetErrorString(failure.code)};
   }
   if (count == 0) return {false, "no device"};
