@@ -63,15 +63,20 @@ std::vector<std::unique_ptr<Job>> Batcher::TakeBatch(Lane lane) {
   Queue& queue = queues_[static_cast<int>(lane)];
   const absl::Time now = absl::Now();
   std::int64_t batch_bytes = 0;
+  std::int64_t batch_operations = 0;
   bool has_wanted = false;
   while (!queue.jobs.empty()) {
     Job& next = *queue.jobs.front();
     // A job that nobody wants costs nothing: it must not take a wanted job's place.
     const bool wanted = CheckWanted(*next.cancelled, next.deadline, now).ok();
     if (wanted) {
-      if (has_wanted && next.bytes > options_.batch_bytes - batch_bytes) break;
+      if (has_wanted && (next.bytes > options_.batch_bytes - batch_bytes ||
+                         next.operations > options_.batch_operations - batch_operations)) {
+        break;
+      }
       has_wanted = true;
       batch_bytes += next.bytes;
+      batch_operations += next.operations;
     }
     queue.bytes -= next.bytes;
     batch.push_back(std::move(queue.jobs.front()));

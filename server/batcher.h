@@ -31,6 +31,8 @@ struct Job {
   PairJob pair;
   // What the job counts for in a batch: its images and its outputs.
   std::int64_t bytes = 0;
+  // Floating point operations, as its metrics' plans count them.
+  std::int64_t operations = 0;
   absl::Time deadline = absl::InfiniteFuture();
   // Set by anybody when nobody wants the answer any more. Never null.
   std::shared_ptr<const std::atomic<bool>> cancelled;
@@ -48,8 +50,10 @@ struct Job {
 struct BatcherOptions {
   // Batches of one lane that are scored at one time, at least 1. Two let one batch's head and tail fill the other's.
   std::array<int, kLaneCount> slot_count = {1, 1};
-  // A batch stops growing before it exceeds this; one job always fits.
+  // A batch stops growing before it exceeds either; one job always fits. All of a batch's answers leave together, so
+  // that work beyond what keeps the cores busy buys nothing and makes everybody wait for everybody.
   std::int64_t batch_bytes = std::int64_t{256} << 20;
+  std::int64_t batch_operations = 10'000'000'000;
 };
 
 // What the batcher tells whoever watches it. Called on slot threads and from Submit.

@@ -72,6 +72,13 @@ std::vector<Setting> SettingsOf(ServerConfig& c) {
        1,
        kBytesMax,
        {}},
+      {"batch_operations",
+       &c.batch_operations,
+       "Floating point operations at which a batch stops growing; one pair always fits. Answers of a batch leave "
+       "together",
+       1,
+       kBytesMax,
+       {}},
       {"max_message_bytes", &c.max_message_bytes, "Longest request message", 1024, kMessageBytesMax, {}},
       {"max_encoded_bytes", &c.max_encoded_bytes, "Largest encoded file", 1, kMessageBytesMax, {}},
       {"max_side", &c.max_side, "Largest width or height, in pixels", 1, 1 << 20, {}},

@@ -24,6 +24,7 @@ struct ServerConfig {
   std::int64_t learned_slots = 1;
   std::int64_t slot_bytes = std::int64_t{2} << 30;
   std::int64_t batch_bytes = std::int64_t{256} << 20;
+  std::int64_t batch_operations = 10'000'000'000;
 
   std::int64_t max_message_bytes = std::int64_t{256} << 20;
   std::int64_t max_encoded_bytes = std::int64_t{64} << 20;

@@ -174,6 +174,7 @@ absl::Status Pipeline::ResolveMetrics(PairWork& work) {
     work.lane_metrics[lane].push_back(outcome.resolved);
     work.lane_outcomes[lane].push_back(static_cast<int>(i));
     work.lane_output_bytes[lane] += plan->output_bytes;
+    work.lane_operations[lane] += plan->operations;
   }
   if (mistakes == work.metrics.size()) {
     const absl::Status& first = work.outcomes[0].result.status;
@@ -220,6 +221,7 @@ void Pipeline::Enqueue(PairWork& work) {
     job->pair.metrics = work.lane_metrics[i];
     job->pair.alpha_background = work.alpha_background;
     job->bytes = image_bytes + work.lane_output_bytes[i];
+    job->operations = work.lane_operations[i];
     job->deadline = work.deadline;
     job->cancelled = work.cancelled;
     job->done = [this, &work, lane](Job& done, const absl::Status& status) { OnJobDone(work, lane, done, status); };

@@ -83,6 +83,7 @@ struct PairWork {
   std::vector<ResolvedMetric> lane_metrics[kLaneCount];
   std::vector<int> lane_outcomes[kLaneCount];
   std::int64_t lane_output_bytes[kLaneCount] = {0, 0};
+  std::int64_t lane_operations[kLaneCount] = {0, 0};
   // Each lane writes its own; whoever takes `pending` to 0 joins them.
   absl::Status lane_status[kLaneCount];
   absl::Duration lane_queue_time[kLaneCount];

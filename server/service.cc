@@ -17,6 +17,7 @@ PipelineOptions OptionsOf(const ServerConfig& config) {
   options.image_limits.pixels = config.max_pixels;
   options.batcher.slot_count = {static_cast<int>(config.pixel_slots), static_cast<int>(config.learned_slots)};
   options.batcher.batch_bytes = config.batch_bytes;
+  options.batcher.batch_operations = config.batch_operations;
   options.decode_threads = static_cast<int>(config.decode_threads);
   options.max_output_bytes = config.max_output_bytes;
   options.max_in_flight_bytes = config.max_in_flight_bytes;

@@ -63,6 +63,7 @@ class BatcherTest : public ::testing::Test {
     auto job = std::make_unique<Job>();
     job->pair.alpha_background = id;
     job->bytes = bytes;
+    job->operations = operations_;
     job->deadline = deadline;
     job->cancelled = cancelled_;
     job->done = [this, id](Job& done, const absl::Status& status) {
@@ -78,6 +79,7 @@ class BatcherTest : public ::testing::Test {
   }
 
   std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  std::int64_t operations_ = 0;
   absl::Mutex mutex_;
   std::vector<Outcome> outcomes_;
   Gate gate_;
@@ -115,6 +117,23 @@ TEST_F(BatcherTest, ABatchStopsBeforeTheByteCapButTakesOneThatExceedsItAlone) {
   }
   EXPECT_THAT(gate_.batches(),
               ElementsAre(ElementsAre(0), ElementsAre(1, 2), ElementsAre(3), ElementsAre(4), ElementsAre(5)));
+}
+
+TEST_F(BatcherTest, ABatchStopsBeforeTheWorkCap) {
+  BatcherOptions options;
+  options.batch_operations = 100;
+  {
+    Batcher batcher(options, gate_.function());
+    Submit(batcher, 0);
+    gate_.WaitForBatches(1);
+    for (const int operations : {70, 30, 1, 900, 2}) {
+      operations_ = operations;
+      Submit(batcher, operations);
+    }
+    gate_.Open();
+  }
+  EXPECT_THAT(gate_.batches(),
+              ElementsAre(ElementsAre(0), ElementsAre(70, 30), ElementsAre(1), ElementsAre(900), ElementsAre(2)));
 }
 
 TEST_F(BatcherTest, LanesDoNotWaitForEachOther) {
