@@ -35,6 +35,8 @@ class ServerProcess {
   int WaitForExit(int seconds);
   // Resident memory, 0 when the process is gone.
   std::int64_t ResidentBytes() const;
+  // Processor time that it has used, all threads; 0 when it is gone.
+  double CpuSeconds() const;
 
   // The text of /metrics.
   std::string FetchTelemetry() const;

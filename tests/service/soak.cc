@@ -26,6 +26,7 @@ struct Options {
   double seconds = 300.0;
   double warm_up_seconds = 30.0;
   std::vector<std::string> metrics;
+  int smallest_side = 176;
   int largest_side = 512;
   double memory_growth_percent = 5.0;
   std::vector<std::string> server_flags;
@@ -36,7 +37,7 @@ std::vector<v1::ScoreRequest> MakeRequests(const Options& options, const std::ve
   std::mt19937 random(2026);
   std::vector<v1::ScoreRequest> requests;
   for (int i = 0; i < 48; ++i) {
-    const int least = std::min(176, options.largest_side);
+    const int least = std::min(options.smallest_side, options.largest_side);
     const int width = least + static_cast<int>(random() % (options.largest_side - least + 1));
     const int height = least + static_cast<int>(random() % (options.largest_side - least + 1));
     const int channels = i % 8 == 7 ? 4 : i % 8 == 6 ? 1 : 3;
@@ -135,6 +136,7 @@ int Run(const Options& options) {
   }
 
   Totals totals;
+  const double cpu_before = server->CpuSeconds();
   const auto begin = Clock::now();
   const auto until =
       begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options.seconds));
@@ -175,6 +177,8 @@ int Run(const Options& options) {
   std::printf("answers %lld, %.1f pairs/s, %.1f Mpixel/s\n", static_cast<long long>(totals.answers.load()),
               static_cast<double>(totals.answers.load()) / seconds,
               static_cast<double>(totals.pixels.load()) / seconds / 1e6);
+  std::printf("server CPU: %.2f ms an answer\n",
+              1e3 * (server->CpuSeconds() - cpu_before) / std::max<double>(1.0, static_cast<double>(totals.answers)));
   std::printf("latency ms: p50 %.1f, p90 %.1f, p99 %.1f, max %.1f\n", quantile(0.5), quantile(0.9), quantile(0.99),
               quantile(1.0));
   bool good = true;
@@ -220,6 +224,9 @@ int Main(int argc, char** argv) {
   app.add_option("--metrics", options.metrics, "Metric ids; none: all that the server has")->delimiter(',');
   app.add_option("--largest-side", options.largest_side, "Largest width and height, in pixels")
       ->check(CLI::Range(32, 8192))
+      ->capture_default_str();
+  app.add_option("--smallest-side", options.smallest_side, "Smallest width and height, in pixels")
+      ->check(CLI::Range(1, 8192))
       ->capture_default_str();
   app.add_option("--memory-growth-percent", options.memory_growth_percent, "More growth than this is a failure")
       ->capture_default_str();
