@@ -1,4 +1,5 @@
-// LPIPS against METRICS 9.2 (synthetic weights) and PyTorch (real weights), on every instruction set that runs here.
+// LPIPS against PyTorch, on synthetic weights (tests/support/weights.h) and on the real ones, on every instruction set
+// that runs here.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -68,7 +69,7 @@ void CheckGolden(const Golden& golden, const std::string& folder, const std::str
 }
 
 TEST(Lpips, SyntheticWeightsGiveTheSpecifiedNumbers) {
-  // METRICS 9.2, pair C; double.
+  // PyTorch on the synthetic weights, pair C; double.
   const Golden goldens[] = {
       {"lpips_alex", 0.00288783354, -0.03168423, 0.1511791, -1.32814e-05, 0.00288406073, 0.00286894793},
       {"lpips_vgg", 0.00264625305, -0.02718047, 0.07729528, -1.4629e-06, 0.00264625305, 0.0015927662}};
@@ -80,7 +81,7 @@ TEST(Lpips, SyntheticWeightsGiveTheSpecifiedNumbers) {
 TEST(Lpips, RealWeightsGiveWhatPyTorchGives) {
   const char* wanted = std::getenv("LIKENESS_TEST_WEIGHTS");
   if (wanted != nullptr && std::string(wanted) == "none") GTEST_SKIP() << "WEIGHTS=none";
-  // PyTorch 1.13.1 and lpips 0.1.4 in float64 with the converted weights; the scene pairs as in METRICS 9.1.
+  // PyTorch 1.13.1 and lpips 0.1.4 in float64 with the converted weights; the scene pairs of tests/support/pairs.h.
   const struct {
     const char* pair;
     Golden golden;

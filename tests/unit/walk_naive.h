@@ -1,4 +1,5 @@
-// Naive versions of the fused walks, in double, and METRICS.md's golden pairs in every pixel type and layout.
+// Naive versions of the fused walks, in double, and the golden pairs of tests/support/pairs.h in every pixel type and
+// layout.
 #pragma once
 
 #include <algorithm>
@@ -225,7 +226,7 @@ TestImage MakeImage(int width, int height, int channels, PixelType type, Layout 
   return image;
 }
 
-// METRICS.md 9.1.
+// The scene of tests/support/pairs.h.
 inline int Triangle(int n, int p) { return std::abs(n % (2 * p) - p); }
 inline int ReferenceLevel(int y, int x, int c) {
   return std::clamp(40 + Triangle(x * (c + 2) + y, 64) + Triangle(3 * y + 17 * c, 48) + 60 * ((x / 16 + y / 16) & 1), 0,

@@ -210,8 +210,8 @@ struct GoldenRow {
   double score, gradient_sum, gradient_magnitude, gradient_probe, score_b;
 };
 
-// METRICS.md 9.1, made with the reference code in double. "sk wang" has its scores only: skimage's own gradient is not
-// the derivative; "piq ssim" is the same score up to 1e-9 there and its gradient is autograd's.
+// As in tests/golden, made with the reference code in double. "sk wang" has its scores only: skimage's own gradient is
+// not the derivative; "piq ssim" is the same score up to 1e-9 there and its gradient is autograd's.
 TEST_P(WalkTest, GoldenValues) {
   using enum PointwiseLoss;
   std::vector<GoldenRow> rows;

@@ -5,7 +5,7 @@
 
 Prints one JSON object a line, one for each pair, with the score, the score of each layer, the mean of the spatial map
 and, of the gradient d(score)/d(distorted), sum, sum of magnitudes and the value at channel 0, row 10, column 20. Pixels
-are on [0, 1] as in METRICS and in the server: `normalize=True`, so the gradient has the factor 2 of that step. With
+are on [0, 1] as in the server: `normalize=True`, so the gradient has the factor 2 of that step. With
 --gradients DIR the gradient (3 x H x W) is saved as DIR/<distorted>.<metric>.npy. Needs requirements.txt.
 """
 
