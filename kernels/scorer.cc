@@ -295,15 +295,18 @@ void Scorer::Impl::ScorePair(const Scorer& scorer, PairJob& job) {
   std::vector<std::optional<WalkRequest>> requests(job.metrics.size());
   std::vector<WalkRequest*> together;
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {
-    const absl::StatusOr<Plan> plan = scorer.MakePlan(job.metrics[i], job.reference, job.distorted);
-    job.results[i].status = plan.status();
-    if (!plan.ok()) continue;
-    requests[i] = WalkOf(job.metrics[i], job.reference, job.distorted);
+    const ResolvedMetric& metric = job.metrics[i];
+    absl::Status& status = job.results[i].status;
+    status = CheckPair(*metric.info, job.reference, job.distorted);
+    if (!status.ok()) continue;
+    requests[i] = WalkOf(metric, job.reference, job.distorted);
     if (requests[i]) {
-      together.push_back(&*requests[i]);
-    } else {
-      ScoreMetric(job, job.metrics[i], *plan, job.results[i]);
+      together.push_back(&*requests[i]);  // needs no workspace, hence no plan
+      continue;
     }
+    const absl::StatusOr<Plan> plan = scorer.MakePlan(metric, job.reference, job.distorted);
+    status = plan.status();
+    if (plan.ok()) ScoreMetric(job, metric, *plan, job.results[i]);
   }
   if (!together.empty()) RunWalks(*walks, job.reference, job.distorted, absl::MakeSpan(together));
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {

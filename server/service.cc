@@ -26,16 +26,6 @@ PipelineOptions OptionsOf(const ServerConfig& config) {
   return options;
 }
 
-// What the docs' cost column and ListMetrics speak of.
-ImageView ShapeOf1080p() {
-  ImageView view;
-  view.width = 1920;
-  view.height = 1080;
-  view.channels = 3;
-  view.row_bytes = 1920 * 3;
-  return view;
-}
-
 const char kNotInThisVersion[] = "is not in this version; send both images with Score";
 
 }  // namespace
@@ -147,19 +137,8 @@ Service::Service(const ServerConfig& config, const Scorer& scorer, Telemetry& te
       pipeline_(OptionsOf(config), scorer, telemetry) {
   SetMessageAllocatorFor_Score(allocator_.get());
 
-  provenance_.set_backend(scorer.backend());
-  provenance_.set_instruction_set(scorer.instruction_set());
-  provenance_.set_precision("exact");
-  provenance_.set_build(BuildInfo());
-
-  const ImageView shape = ShapeOf1080p();
-  for (const MetricInfo& metric : scorer.metrics()) {
-    const absl::StatusOr<ResolvedMetric> resolved = scorer.Resolve({metric.id, {}, false, false});
-    // An unavailable metric has no plan, nor has one whose workspace exceeds a slot.
-    absl::StatusOr<Plan> plan = absl::UnknownError("");
-    if (resolved.ok()) plan = scorer.MakePlan(*resolved, shape, shape);
-    ToProto(metric, plan.ok() ? &*plan : nullptr, metrics_.add_metrics());
-  }
+  provenance_ = ProvenanceOf(scorer);
+  DescribeMetrics(scorer, &metrics_);
 
   info_.set_build(BuildInfo());
   info_.set_backend(scorer.backend());

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
+#include "server/build_info.h"
 #include "server/half.h"
 #include "server/reason.h"
 
@@ -126,6 +127,16 @@ absl::Status TensorsToProto(MetricResult& result, bool half, v1::MetricResult* o
   if (!result.gradient.empty()) RETURN_IF_ERROR(ToProto(result.gradient, half, "gradient", out->mutable_gradient()));
   result.gradient.data.reset();
   return absl::OkStatus();
+}
+
+// What the docs' cost column and ListMetrics speak of.
+ImageView ShapeOf1080p() {
+  ImageView view;
+  view.width = 1920;
+  view.height = 1080;
+  view.channels = 3;
+  view.row_bytes = 1920 * 3;
+  return view;
 }
 
 }  // namespace
@@ -252,6 +263,26 @@ void ToProto(const MetricInfo& info, const Plan* cost, v1::MetricInfo* out) {
   out->mutable_cost_1080p()->set_workspace_bytes(cost->workspace_bytes);
   out->mutable_cost_1080p()->set_bytes_moved(cost->bytes_moved);
   out->mutable_cost_1080p()->set_operations(cost->operations);
+}
+
+void DescribeMetrics(const Scorer& scorer, v1::ListMetricsResponse* response) {
+  const ImageView shape = ShapeOf1080p();
+  for (const MetricInfo& metric : scorer.metrics()) {
+    const absl::StatusOr<ResolvedMetric> resolved = scorer.Resolve({metric.id, {}, false, false});
+    // An unavailable metric has no plan, nor has one whose workspace exceeds a slot.
+    absl::StatusOr<Plan> plan = absl::UnknownError("");
+    if (resolved.ok()) plan = scorer.MakePlan(*resolved, shape, shape);
+    ToProto(metric, plan.ok() ? &*plan : nullptr, response->add_metrics());
+  }
+}
+
+v1::Provenance ProvenanceOf(const Scorer& scorer) {
+  v1::Provenance provenance;
+  provenance.set_backend(scorer.backend());
+  provenance.set_instruction_set(scorer.instruction_set());
+  provenance.set_precision("exact");
+  provenance.set_build(BuildInfo());
+  return provenance;
 }
 
 void ToProto(const ServerConfig& config, v1::Limits* out) {

@@ -20,6 +20,12 @@ void ToProto(const v1::ScoreRequest& request, PairWork& work, v1::ScoreResponse*
 // `cost` may be null: not known.
 void ToProto(const MetricInfo& info, const Plan* cost, v1::MetricInfo* out);
 
+// Every metric of the scorer, with what a 1920x1080 RGB pair costs where that can be planned.
+void DescribeMetrics(const Scorer& scorer, v1::ListMetricsResponse* response);
+
+// What computes this scorer's scores.
+v1::Provenance ProvenanceOf(const Scorer& scorer);
+
 void ToProto(const ServerConfig& config, v1::Limits* out);
 
 }  // namespace likeness::server

@@ -25,18 +25,8 @@ class LocalEngine : public Engine {
         pipeline_(server::PipelineOptions(), *scorer_, telemetry_) {}
 
   absl::StatusOr<v1::ListMetricsResponse> ListMetrics() override {
-    ImageView shape;
-    shape.width = 1920;
-    shape.height = 1080;
-    shape.channels = 3;
-    shape.row_bytes = std::ptrdiff_t{3} * shape.width;
     v1::ListMetricsResponse response;
-    for (const MetricInfo& metric : scorer_->metrics()) {
-      const absl::StatusOr<ResolvedMetric> resolved = scorer_->Resolve({metric.id, {}, false, false});
-      absl::StatusOr<Plan> plan = absl::UnknownError("not planned");
-      if (resolved.ok()) plan = scorer_->MakePlan(*resolved, shape, shape);
-      server::ToProto(metric, plan.ok() ? &*plan : nullptr, response.add_metrics());
-    }
+    server::DescribeMetrics(*scorer_, &response);
     return response;
   }
 
@@ -52,11 +42,7 @@ class LocalEngine : public Engine {
 
     v1::ScoreResponse response;
     server::ToProto(request, work, &response);
-    v1::Provenance& provenance = *response.mutable_provenance();
-    provenance.set_backend(scorer_->backend());
-    provenance.set_instruction_set(scorer_->instruction_set());
-    provenance.set_precision("exact");
-    provenance.set_build(server::BuildInfo());
+    *response.mutable_provenance() = server::ProvenanceOf(*scorer_);
     return response;
   }
 

@@ -4,7 +4,7 @@
 // carries a value and its k partial derivatives; the compiler differentiates the functor by running it.
 //
 // Every rule about a kink lives here, as an operation with its own name, so that a metric says which one it means:
-//   Max, Min      elementwise; the derivative is split in half where the arguments are equal
+//   Max           elementwise; the derivative is split in half where the arguments are equal
 //   Select        the derivative of the branch that the condition picks
 //   Clamp(x,a,b)  derivative 1 inside and on the ends, 0 outside
 //   Relu          derivative 0 at 0
@@ -135,12 +135,6 @@ LIKENESS_HD auto Value(const T& x) {
   }
 }
 
-// Stops the derivative.
-template <class T>
-LIKENESS_HD auto Detach(const T& x) {
-  return Value(x);
-}
-
 // The type of an expression that mixes a and b.
 template <class A, class B>
 using Mixed = decltype(std::declval<A>() + std::declval<B>());
@@ -190,11 +184,6 @@ LIKENESS_HD auto Max(const A& a, const B& b) {
   } else {
     return MaxValue(R(a), R(b));
   }
-}
-
-template <class A, class B>
-LIKENESS_HD auto Min(const A& a, const B& b) {
-  return -Max(-a, -b);
 }
 
 template <class T>

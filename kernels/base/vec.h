@@ -50,12 +50,10 @@ LIKENESS_HD void Store(Vec value, Real* to) { *to = Bare(value); }
 LIKENESS_HD Vec SelectValue(Mask mask, Vec yes, Vec no) { return mask ? yes : no; }
 LIKENESS_HD Vec AbsValue(Vec x) { return std::abs(Bare(x)); }
 LIKENESS_HD Vec SqrtValue(Vec x) { return std::sqrt(Bare(x)); }
-LIKENESS_HD Vec MinValue(Vec a, Vec b) { return a < b ? a : b; }
 LIKENESS_HD Vec MaxValue(Vec a, Vec b) { return a > b ? a : b; }
 LIKENESS_HD Vec ExpValue(Vec x) { return std::exp(Bare(x)); }
 LIKENESS_HD Vec LogValue(Vec x) { return std::log(Bare(x)); }
 LIKENESS_HD Vec Log1pValue(Vec x) { return std::log1p(Bare(x)); }
-LIKENESS_HD Vec TanhValue(Vec x) { return std::tanh(Bare(x)); }
 LIKENESS_HD Vec RoundValue(Vec x) { return std::nearbyint(Bare(x)); }
 // a * b + c with one rounding where the processor has it.
 #if defined(LIKENESS_TARGET_CUDA)
@@ -78,7 +76,6 @@ class RowSum {
 };
 
 LIKENESS_HD double MaxLane(Vec x) { return Bare(x); }
-LIKENESS_HD double MinLane(Vec x) { return Bare(x); }
 // The first `count` lanes of x, `fill` in the others.
 LIKENESS_HD Vec FirstLanes(Vec x, int count, Vec fill) { return count > 0 ? x : fill; }
 
@@ -115,12 +112,10 @@ HWY_INLINE void Store(Vec value, Real* to) { hn::StoreU(value.v, Tag(), to); }
 HWY_INLINE Vec SelectValue(Mask mask, Vec yes, Vec no) { return hn::IfThenElse(mask, yes.v, no.v); }
 HWY_INLINE Vec AbsValue(Vec x) { return hn::Abs(x.v); }
 HWY_INLINE Vec SqrtValue(Vec x) { return hn::Sqrt(x.v); }
-HWY_INLINE Vec MinValue(Vec a, Vec b) { return hn::Min(a.v, b.v); }
 HWY_INLINE Vec MaxValue(Vec a, Vec b) { return hn::Max(a.v, b.v); }
 HWY_INLINE Vec ExpValue(Vec x) { return hn::Exp(Tag(), x.v); }
 HWY_INLINE Vec LogValue(Vec x) { return hn::Log(Tag(), x.v); }
 HWY_INLINE Vec Log1pValue(Vec x) { return hn::Log1p(Tag(), x.v); }
-HWY_INLINE Vec TanhValue(Vec x) { return hn::Tanh(Tag(), x.v); }
 HWY_INLINE Vec RoundValue(Vec x) { return hn::Round(x.v); }
 HWY_INLINE Vec MulAdd(Vec a, Vec b, Vec c) { return hn::MulAdd(a.v, b.v, c.v); }
 
@@ -144,7 +139,6 @@ class RowSum {
 };
 
 HWY_INLINE double MaxLane(Vec x) { return hn::GetLane(hn::MaxOfLanes(Tag(), x.v)); }
-HWY_INLINE double MinLane(Vec x) { return hn::GetLane(hn::MinOfLanes(Tag(), x.v)); }
 HWY_INLINE Vec FirstLanes(Vec x, int count, Vec fill) { return hn::IfThenElse(hn::FirstN(Tag(), count), x.v, fill.v); }
 
 #endif
@@ -154,12 +148,10 @@ HWY_INLINE Vec FirstLanes(Vec x, int count, Vec fill) { return hn::IfThenElse(hn
 LIKENESS_HD double SelectValue(bool mask, double yes, double no) { return mask ? yes : no; }
 LIKENESS_HD double AbsValue(double x) { return std::abs(x); }
 LIKENESS_HD double SqrtValue(double x) { return std::sqrt(x); }
-LIKENESS_HD double MinValue(double a, double b) { return a < b ? a : b; }
 LIKENESS_HD double MaxValue(double a, double b) { return a > b ? a : b; }
 LIKENESS_HD double ExpValue(double x) { return std::exp(x); }
 LIKENESS_HD double LogValue(double x) { return std::log(x); }
 LIKENESS_HD double Log1pValue(double x) { return std::log1p(x); }
-LIKENESS_HD double TanhValue(double x) { return std::tanh(x); }
 #endif
 
 LIKENESS_END_TARGET

@@ -22,7 +22,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,19 +31,10 @@ import numpy as np  # noqa: E402
 import skimage  # noqa: E402
 import skimage.metrics  # noqa: E402
 import torch  # noqa: E402
+from lpips_pytorch import best_seconds  # noqa: E402
 
 SIZES = {"256x256": (256, 256), "1080p": (1080, 1920), "4K": (2160, 3840)}
 HERE = pathlib.Path(__file__).resolve().parent
-
-
-def best_seconds(run, seconds):
-    run()
-    best, begin = float("inf"), time.perf_counter()
-    while time.perf_counter() - begin < seconds:
-        start = time.perf_counter()
-        run()
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def pair(height, width):

@@ -53,15 +53,8 @@ inline SsimConvention ReadSsimConvention(const Settings& settings) {
 
 // Mean S, and the map of S, in a convention.
 template <class T, bool tracked>
-struct SsimResult {
-  Scalar<tracked> score;
-  Planes<false> map;
-  int map_offset;
-};
-
-template <class T, bool tracked>
-SsimResult<T, tracked> RunSsim(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
-                               const Settings& settings) {
+Output<tracked> RunSsim(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
+                        const Settings& settings) {
   const SsimConvention convention = ReadSsimConvention(settings);
   auto prepare = [&](auto image) {
     if (convention.luma) image = Luma(t, image);
@@ -130,8 +123,7 @@ struct Ssim {
   }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& settings) {
-    auto ssim = RunSsim(t, r, d, settings);
-    return {ssim.score, ssim.map, ssim.map_offset};
+    return RunSsim(t, r, d, settings);
   }
 };
 
