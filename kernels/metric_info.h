@@ -36,6 +36,12 @@ struct ConventionInfo {
   Parameters parameters;  // those that differ from ParameterInfo::default_value under this convention
 };
 
+// Another name for one convention of a metric, where users know it by that: "faceswap/ssim".
+struct AliasInfo {
+  std::string name;
+  std::string convention;
+};
+
 // The facts of one metric. `likeness metrics`, ListMetrics and docs/metrics.md all print this.
 struct MetricInfo {
   std::string id;       // "gmsd"; a request may say "gmsd:faceswap"
@@ -48,10 +54,12 @@ struct MetricInfo {
   double identity = 0.0;  // the exact score of two equal images
   std::vector<ConventionInfo> conventions;
   std::vector<ParameterInfo> parameters;
+  std::vector<AliasInfo> aliases;
   int min_width = 1;
   int min_height = 1;
   bool symmetric = false;  // score(a, b) == score(b, a)
   bool has_gradient = true;
+  bool takes_weights = false;  // the score is the mean of a spatial map (MeanScore), which a mask may weight
   std::string map;          // what a map's sample is and its shape ("1 - GMS, H/2 x W/2"); empty: no map
   std::string color;        // what becomes of the channels: "per channel, then mean", "luma (YIQ, BT.601)"
   std::string good_values;  // how to read a score

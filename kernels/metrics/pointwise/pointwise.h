@@ -1,6 +1,7 @@
 // The pointwise family: one line of program each.
 #pragma once
 
+#include "kernels/metrics/mean_score.h"
 #include "kernels/metrics/pointwise/pointwise_math.h"
 #include "kernels/metrics/settings.h"
 #include "kernels/ops/map/map.h"
@@ -19,14 +20,14 @@ inline MetricInfo PointwiseInfo(const char* id, const char* summary, const char*
   info.reference = reference;
   info.conventions = {{"standard", "the textbook formula on the [0, 1] scale, mean over samples", {}}};
   info.symmetric = true;
+  info.takes_weights = true;
   return info;
 }
 
 // Map f, then its mean.
 template <class T, class F, bool tracked>
 Output<tracked> MeanOfMap(T& t, F f, const Planes<false>& reference, const Planes<tracked>& distorted) {
-  auto errors = Map(t, f, reference, distorted);
-  return {Mean(t, errors), t.wants_map() ? errors.Detached() : Planes<false>(), 0};
+  return MeanScore(t, Map(t, f, reference, distorted));
 }
 
 // The walk that computes a loss of the family in one pass, with all others that are asked for.

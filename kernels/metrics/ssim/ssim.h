@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/metrics/color_math.h"
+#include "kernels/metrics/mean_score.h"
 #include "kernels/metrics/program.h"
 #include "kernels/metrics/ssim/ssim_steps.h"
 #include "kernels/ops/pool/pool.h"
@@ -65,7 +66,7 @@ Output<tracked> RunSsim(T& t, const Planes<false>& reference, const Planes<track
       SsimMap(t, LocalMoments(t, prepare(reference), prepare(distorted), convention.window), convention.window);
   const int offset =
       convention.window.border == Border::kValid ? static_cast<int>(convention.window.taps.size()) / 2 : 0;
-  return {Mean(t, index), t.wants_map() ? index.Detached() : Planes<false>(), offset};
+  return MeanScore(t, index, offset);
 }
 
 // The fused walk knows the one window of Wang et al.
@@ -86,6 +87,7 @@ inline MetricInfo SsimInfo() {
   info.family = "structural";
   info.min_width = info.min_height = 11;
   info.symmetric = true;
+  info.takes_weights = true;
   info.color = "each channel, then mean";
   info.reference =
       "Wang et al. 2004; skimage structural_similarity(gaussian_weights=True, sigma=1.5, "
