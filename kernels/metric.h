@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "kernels/image.h"
 #include "kernels/metric_info.h"
 
@@ -26,5 +27,10 @@ struct MetricResult {
   // as it was submitted. Empty unless asked for.
   Tensor gradient;
 };
+
+// sum of weights[i] * results[i]: a composed loss, its map and its gradient. Consumes what it sums. The map and the
+// gradient are there when every term has one; INVALID_ARGUMENT when maps differ in shape, the first term's status when
+// one has failed.
+MetricResult Compose(absl::Span<const double> weights, absl::Span<MetricResult* const> results);
 
 }  // namespace likeness

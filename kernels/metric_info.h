@@ -15,6 +15,12 @@ enum class Direction {
   kZeroIsBest,  // signed: the sign says which way, 0 is best
 };
 
+// What a mean under weights is divided by.
+enum class Averaging {
+  kOverPixels,   // sum(w f) / n: a mask makes the score smaller; what faceswap trains with
+  kOverWeights,  // sum(w f) / sum(w): the mean of the pixels that count
+};
+
 using ParameterValue = std::variant<bool, double, std::string>;
 using Parameters = std::map<std::string, ParameterValue>;
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "kernels/base/parallel.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/metrics/planner.h"
 #include "kernels/metrics/registry.h"
 #include "kernels/metrics/weights.h"
 #include "kernels/ops/conv_trunk/trunk.h"
@@ -78,11 +79,46 @@ absl::Status CheckPair(const MetricInfo& info, const ImageView& reference, const
   return absl::OkStatus();
 }
 
+absl::Status CheckTakesWeights(const MetricInfo& info, bool weighted) {
+  if (!weighted || info.takes_weights) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      info.id,
+      " takes no mask and no region weights: its score is not the mean of a per-pixel map; ask for it without"));
+}
+
+// The weights themselves, once a pair.
+absl::Status CheckWeights(const PairJob& job) {
+  const ImageView& weights = job.weights;
+  if (weights.width != job.distorted.width || weights.height != job.distorted.height || weights.channels != 1 ||
+      weights.type != PixelType::kFloat32) {
+    return absl::InvalidArgumentError(absl::StrCat("the weights are ", weights.width, "x", weights.height, " with ",
+                                                   weights.channels, " channels; they must be one channel of float32, ",
+                                                   job.distorted.width, "x", job.distorted.height));
+  }
+  RETURN_IF_ERROR(CheckFinite(weights, "weights"));
+  double sum = 0.0;
+  for (int y = 0; y < weights.height; ++y) {
+    const auto* row =
+        reinterpret_cast<const float*>(static_cast<const std::byte*>(weights.data) + y * weights.row_bytes);
+    for (int x = 0; x < weights.width; ++x) {
+      if (row[x] < 0.0f) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("the weight of pixel (", x, ", ", y, ") is ", row[x], "; weights must be 0 or above"));
+      }
+      sum += row[x];
+    }
+  }
+  if (sum > 0.0 || job.averaging == Averaging::kOverPixels) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "all weights are 0, and their mean is to be divided by their sum; send a mask that selects something");
+}
+
 }  // namespace
 
 struct Scorer::Impl {
   Impl(const ScorerOptions& o, std::string set) : options(o), instruction_set(std::move(set)), pool(o.threads) {}
 
+  std::string WithoutAlias(const std::string& id) const;
   int bytes_per_sample() const { return instruction_set == kOracle ? sizeof(double) : sizeof(float); }
 
   // Scratch for one metric on one pair, given back when the borrower goes.
@@ -101,9 +137,13 @@ struct Scorer::Impl {
   // The fused walk for a metric on this pair; empty where its program must run. Decided by metric, parameters and the
   // kind of images only.
   std::optional<WalkRequest> WalkOf(const ResolvedMetric& metric, const ImageView& reference,
-                                    const ImageView& distorted) const;
+                                    const ImageView& distorted, bool weighted) const;
+  bool IsLearned(const ResolvedMetric& metric) const { return entries[metric.index]->trunk != nullptr; }
   void ScorePair(const Scorer& scorer, PairJob& job);
-  void ScoreMetric(const PairJob& job, const ResolvedMetric& metric, const Plan& plan, MetricResult& result);
+  void ScorePrograms(const PairJob& job, const std::vector<int>& which, std::vector<MetricResult>& results);
+  // Runs one program in a workspace that has room for it.
+  void RunProgram(const PairJob& job, const ResolvedMetric& metric, Workspace& workspace, MetricResult& result);
+  absl::Status Reserve(const std::string& what, std::int64_t bytes, Workspace& workspace) const;
 
   ScorerOptions options;
   std::string backend = "cpu";
@@ -173,16 +213,30 @@ std::string Scorer::CudaNote() {
 #endif
 }
 
+// "gmsd:faceswap" for "faceswap/gmsd"; other ids as they are.
+std::string Scorer::Impl::WithoutAlias(const std::string& id) const {
+  for (const MetricInfo& info : metrics) {
+    for (const AliasInfo& alias : info.aliases) {
+      if (alias.name == id) return absl::StrCat(info.id, ":", alias.convention);
+    }
+  }
+  return id;
+}
+
 absl::StatusOr<ResolvedMetric> Scorer::Resolve(const MetricRequest& request) const {
-  const std::size_t colon = request.id.find(':');
-  const std::string id = request.id.substr(0, colon);
+  const std::string asked = impl_->WithoutAlias(request.id);
+  const std::size_t colon = asked.find(':');
+  const std::string id = asked.substr(0, colon);
   ResolvedMetric resolved;
   for (std::size_t i = 0; i < impl_->metrics.size(); ++i) {
     if (impl_->metrics[i].id == id) resolved.index = static_cast<int>(i);
   }
   if (resolved.index < 0) {
     std::vector<std::string> ids;
-    for (const MetricInfo& info : impl_->metrics) ids.push_back(info.id);
+    for (const MetricInfo& info : impl_->metrics) {
+      ids.push_back(info.id);
+      for (const AliasInfo& alias : info.aliases) ids.push_back(alias.name);
+    }
     return absl::NotFoundError(absl::StrCat("there is no metric \"", id, "\"; choose one of: ", Names(ids)));
   }
   const MetricInfo& info = impl_->metrics[resolved.index];
@@ -190,7 +244,7 @@ absl::StatusOr<ResolvedMetric> Scorer::Resolve(const MetricRequest& request) con
   if (!info.unavailable.empty()) return absl::FailedPreconditionError(absl::StrCat(id, ": ", info.unavailable));
 
   const ConventionInfo* convention = nullptr;
-  resolved.convention = colon == std::string::npos ? info.conventions.front().name : request.id.substr(colon + 1);
+  resolved.convention = colon == std::string::npos ? info.conventions.front().name : asked.substr(colon + 1);
   for (const ConventionInfo& candidate : info.conventions) {
     if (candidate.name == resolved.convention) convention = &candidate;
   }
@@ -229,15 +283,17 @@ absl::StatusOr<ResolvedMetric> Scorer::Resolve(const MetricRequest& request) con
 }
 
 absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageView& reference,
-                                      const ImageView& distorted) const {
+                                      const ImageView& distorted, bool weighted) const {
   RETURN_IF_ERROR(CheckPair(*metric.info, reference, distorted));
+  RETURN_IF_ERROR(CheckTakesWeights(*metric.info, weighted));
   const Shape shape{reference.width, reference.height, ScoredChannels(reference, distorted)};
   const Settings settings(metric.convention, metric.parameters);
-  if (const auto check = impl_->entries[metric.index]->check) RETURN_IF_ERROR(check(shape, settings));
-  Plan plan = impl_->entries[metric.index]->plan(shape, settings, metric.want_map, metric.want_gradient,
-                                                 impl_->bytes_per_sample());
+  const MetricEntry& entry = *impl_->entries[metric.index];
+  if (entry.check != nullptr) RETURN_IF_ERROR(entry.check(shape, settings));
+  Plan plan = PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, {}}},
+                        impl_->bytes_per_sample());
   // A walk keeps a few rows of each tile, whatever the size of the images.
-  if (impl_->WalkOf(metric, reference, distorted)) plan.workspace_bytes = 0;
+  if (impl_->WalkOf(metric, reference, distorted, weighted)) plan.workspace_bytes = 0;
   if (plan.workspace_bytes > impl_->options.slot_bytes) {
     return absl::ResourceExhaustedError(
         absl::StrCat(metric.info->id, metric.want_gradient ? " with gradient" : "", " on ", shape.width, "x",
@@ -247,8 +303,53 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
   return plan;
 }
 
-void Scorer::Impl::ScoreMetric(const PairJob& job, const ResolvedMetric& metric, const Plan& plan,
-                               MetricResult& result) {
+absl::StatusOr<Explanation> Scorer::Explain(absl::Span<const ResolvedMetric> metrics, const ImageView& reference,
+                                            const ImageView& distorted, bool weighted) const {
+  Explanation explanation;
+  std::vector<int> which;
+  std::vector<Settings> settings;
+  settings.reserve(metrics.size());
+  std::vector<PlannedProgram> programs;
+  const Shape shape{reference.width, reference.height, ScoredChannels(reference, distorted)};
+  for (std::size_t i = 0; i < metrics.size(); ++i) {
+    const ResolvedMetric& metric = metrics[i];
+    ASSIGN_OR_RETURN(const Plan plan, MakePlan(metric, reference, distorted, weighted));
+    if (impl_->WalkOf(metric, reference, distorted, weighted)) {
+      explanation.walks.push_back(static_cast<int>(i));
+      continue;
+    }
+    if (impl_->IsLearned(metric)) {
+      explanation.learned.push_back(static_cast<int>(i));
+      continue;
+    }
+    which.push_back(static_cast<int>(i));
+    settings.emplace_back(metric.convention, metric.parameters);
+    programs.push_back(
+        {impl_->entries[metric.index], {shape, settings.back(), metric.want_map, metric.want_gradient, weighted, {}}});
+    explanation.apart.workspace_bytes = std::max(explanation.apart.workspace_bytes, plan.workspace_bytes);
+    explanation.apart.output_bytes += plan.output_bytes;
+    explanation.apart.bytes_moved += plan.bytes_moved;
+    explanation.apart.operations += plan.operations;
+  }
+  JointPlan joint = PlanTogether(programs, impl_->bytes_per_sample());
+  explanation.together = joint.plan;
+  explanation.shares = programs.size() > 1 && joint.plan.workspace_bytes <= impl_->options.slot_bytes;
+  for (const SharedStep& step : joint.shared) {
+    Explanation::Step& out = explanation.shared.emplace_back(
+        Explanation::Step{step.op, step.shape.width, step.shape.height, step.shape.channels, {}});
+    for (const int program : step.programs) out.metrics.push_back(which[program]);
+  }
+  return explanation;
+}
+
+absl::Status Scorer::Impl::Reserve(const std::string& what, std::int64_t bytes, Workspace& workspace) const {
+  if (workspace.arena().Reserve(bytes)) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat(what, " needs a workspace of ", bytes, " bytes and the system has none left; try again"));
+}
+
+void Scorer::Impl::RunProgram(const PairJob& job, const ResolvedMetric& metric, Workspace& workspace,
+                              MetricResult& result) {
   std::shared_ptr<const PreparedTrunk> trunk;
   if (trunks[metric.index] != nullptr) {
     auto prepared = trunks[metric.index]->Prepare(job.distorted.width, job.distorted.height, metric.want_gradient);
@@ -256,24 +357,51 @@ void Scorer::Impl::ScoreMetric(const PairJob& job, const ResolvedMetric& metric,
     if (!prepared.ok()) return;
     trunk = *std::move(prepared);
   }
-  std::unique_ptr<Workspace> workspace = Borrow();
-  if (!workspace->arena().Reserve(plan.workspace_bytes)) {
-    result.status =
-        absl::ResourceExhaustedError(absl::StrCat(metric.info->id, " needs a workspace of ", plan.workspace_bytes,
-                                                  " bytes and the system has none left; try again"));
-    return;
-  }
   const Settings settings(metric.convention, metric.parameters, trunk.get());
-  const RunInput input{job.reference, job.distorted,   job.alpha_background,
-                       settings,      metric.want_map, metric.want_gradient};
-  programs[metric.index](input, *workspace, result);
+  const RunInput input{job.reference,        job.distorted, job.weights,     job.averaging,
+                       job.alpha_background, settings,      metric.want_map, metric.want_gradient};
+  programs[metric.index](input, workspace, result);
+}
+
+// The programs of a pair one after another. Where one slot has room for what they share, equal steps run once.
+void Scorer::Impl::ScorePrograms(const PairJob& job, const std::vector<int>& which,
+                                 std::vector<MetricResult>& results) {
+  const Shape shape{job.distorted.width, job.distorted.height, ScoredChannels(job.reference, job.distorted)};
+  const bool weighted = job.weights.data != nullptr;
+  std::vector<Settings> settings;
+  settings.reserve(which.size());
+  std::vector<PlannedProgram> planned;
+  for (const int i : which) {
+    const ResolvedMetric& metric = job.metrics[i];
+    settings.emplace_back(metric.convention, metric.parameters);
+    planned.push_back({entries[metric.index],
+                       {shape, settings.back(), metric.want_map, metric.want_gradient, weighted, job.averaging}});
+  }
+  std::unique_ptr<Workspace> workspace = Borrow();
+  if (which.size() > 1) {
+    const JointPlan joint = PlanTogether(planned, bytes_per_sample());
+    if (!joint.shared.empty() && joint.plan.workspace_bytes <= options.slot_bytes &&
+        workspace->arena().Reserve(joint.plan.workspace_bytes)) {
+      workspace->Follow(&joint.schedule);
+      for (const int i : which) RunProgram(job, job.metrics[i], *workspace, results[i]);
+      workspace->Follow(nullptr);
+      GiveBack(std::move(workspace));
+      return;
+    }
+  }
+  for (std::size_t k = 0; k < which.size(); ++k) {
+    const ResolvedMetric& metric = job.metrics[which[k]];
+    MetricResult& result = results[which[k]];
+    result.status = Reserve(metric.info->id, PlanAlone(planned[k], bytes_per_sample()).workspace_bytes, *workspace);
+    if (result.status.ok()) RunProgram(job, metric, *workspace, result);
+  }
   GiveBack(std::move(workspace));
 }
 
 std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, const ImageView& reference,
-                                                const ImageView& distorted) const {
+                                                const ImageView& distorted, bool weighted) const {
   const auto make = entries[metric.index]->walk;
-  if (walks == nullptr || make == nullptr) return std::nullopt;
+  if (walks == nullptr || make == nullptr || weighted) return std::nullopt;
   std::optional<WalkRequest> request = make(Settings(metric.convention, metric.parameters));
   if (!request) return std::nullopt;
   request->want_map = metric.want_map;
@@ -285,8 +413,10 @@ std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, co
 void Scorer::Impl::ScorePair(const Scorer& scorer, PairJob& job) {
   job.results.clear();
   job.results.resize(job.metrics.size());
+  const bool weighted = job.weights.data != nullptr;
   absl::Status pixels = CheckFinite(job.reference, "reference");
   if (pixels.ok()) pixels = CheckFinite(job.distorted, "distorted");
+  if (pixels.ok() && weighted) pixels = CheckWeights(job);
   if (!pixels.ok()) {
     for (MetricResult& result : job.results) result.status = pixels;
     return;
@@ -294,20 +424,26 @@ void Scorer::Impl::ScorePair(const Scorer& scorer, PairJob& job) {
   // All walks of the pair share one reading of the images.
   std::vector<std::optional<WalkRequest>> requests(job.metrics.size());
   std::vector<WalkRequest*> together;
+  std::vector<int> programs;
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {
     const ResolvedMetric& metric = job.metrics[i];
     absl::Status& status = job.results[i].status;
     status = CheckPair(*metric.info, job.reference, job.distorted);
     if (!status.ok()) continue;
-    requests[i] = WalkOf(metric, job.reference, job.distorted);
+    requests[i] = WalkOf(metric, job.reference, job.distorted, weighted);
     if (requests[i]) {
       together.push_back(&*requests[i]);  // needs no workspace, hence no plan
       continue;
     }
-    const absl::StatusOr<Plan> plan = scorer.MakePlan(metric, job.reference, job.distorted);
-    status = plan.status();
-    if (plan.ok()) ScoreMetric(job, metric, *plan, job.results[i]);
+    status = scorer.MakePlan(metric, job.reference, job.distorted, weighted).status();
+    if (!status.ok()) continue;
+    if (IsLearned(metric)) {
+      ScorePrograms(job, {static_cast<int>(i)}, job.results);
+    } else {
+      programs.push_back(static_cast<int>(i));
+    }
   }
+  if (!programs.empty()) ScorePrograms(job, programs, job.results);
   if (!together.empty()) RunWalks(*walks, job.reference, job.distorted, absl::MakeSpan(together));
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {
     MetricResult& result = job.results[i];

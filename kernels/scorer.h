@@ -30,7 +30,8 @@ struct ScorerOptions {
   std::string instruction_set;
 };
 
-// A request after Resolve: known metric, known convention, every parameter present, in bounds.
+// A request after Resolve: known metric, known convention, every parameter present, in bounds. An alias is resolved to
+// the convention it stands for.
 struct ResolvedMetric {
   const MetricInfo* info = nullptr;
   int index = -1;          // into the registry
@@ -48,6 +49,24 @@ struct Plan {
   std::int64_t operations = 0;       // floating point, a transcendental counts one
 };
 
+// What the metrics of one request have in common on one pair: for people.
+struct Explanation {
+  // A step that several programs take and one computes.
+  struct Step {
+    std::string op;
+    int width = 0;
+    int height = 0;
+    int channels = 0;
+    std::vector<int> metrics;  // as numbered in the request
+  };
+  std::vector<int> walks;    // share one reading of the images in fused walks
+  std::vector<int> learned;  // share nothing
+  std::vector<Step> shared;
+  Plan apart;           // all programs, each by itself; the workspace is the largest one's
+  Plan together;        // the same with every shared step computed once
+  bool shares = false;  // false: the joint workspace exceeds a slot, or there are no two programs
+};
+
 // One pair to score. Views must stay valid until Score returns.
 struct PairJob {
   ImageView reference;
@@ -55,6 +74,10 @@ struct PairJob {
   absl::Span<const ResolvedMetric> metrics;
   // Where alpha meets a background: both images are composited over this gray, on the [0, 1] scale.
   double alpha_background = 1.0;
+  // How much each pixel counts: one channel of float32 of the images' size, 0 or above; no data: all alike. Metrics
+  // that take no weights then fail with INVALID_ARGUMENT.
+  ImageView weights;
+  Averaging averaging = Averaging::kOverPixels;
   // Filled by Score: one for each of `metrics`, in order.
   std::vector<MetricResult> results;
 };
@@ -80,9 +103,14 @@ class Scorer {
   // or gradient asked of a metric that has none. FAILED_PRECONDITION: unavailable here. Messages name the remedy.
   absl::StatusOr<ResolvedMetric> Resolve(const MetricRequest& request) const;
 
-  // INVALID_ARGUMENT: sizes differ, or too small for the metric. RESOURCE_EXHAUSTED: the workspace exceeds a slot.
-  absl::StatusOr<Plan> MakePlan(const ResolvedMetric& metric, const ImageView& reference,
-                                const ImageView& distorted) const;
+  // INVALID_ARGUMENT: sizes differ, or too small for the metric, or weights for one that takes none.
+  // RESOURCE_EXHAUSTED: the workspace exceeds a slot.
+  absl::StatusOr<Plan> MakePlan(const ResolvedMetric& metric, const ImageView& reference, const ImageView& distorted,
+                                bool weighted = false) const;
+
+  // What these metrics would share on such a pair. Fails as MakePlan does, for the first metric that fails.
+  absl::StatusOr<Explanation> Explain(absl::Span<const ResolvedMetric> metrics, const ImageView& reference,
+                                      const ImageView& distorted, bool weighted = false) const;
 
   // Scores every job; blocks until all are done. A job's own failures are in its results.
   void Score(absl::Span<PairJob* const> jobs) const;

@@ -1,15 +1,63 @@
 // How a metric whose score is the mean of a spatial map makes its score. Every such metric ends here.
 #pragma once
 
-#include "kernels/base/target.h"
+#include "kernels/metrics/functors.h"
+#include "kernels/ops/map/map.h"
 #include "kernels/ops/reduce/reduce.h"
+#include "kernels/ops/resample/resample.h"
 
 LIKENESS_BEGIN_TARGET
 
-// The mean over all samples of `map`, whose first sample lies at (map_offset, map_offset) of the image.
+struct Weigh {
+  template <class A, class W>
+  LIKENESS_HD auto operator()(const A& a, const W& weight) const {
+    return a * weight;
+  }
+};
+struct DivideByWeight {
+  template <class A, class W>
+  LIKENESS_HD auto operator()(const A& a, const W& weight) const {
+    return a / weight;
+  }
+};
+
+// The pixels' weights as weights of a map's samples: resized (bilinear, no antialiasing) to the image that the map was
+// made from, where that was reduced first, and cut down to its valid part.
+template <class T>
+Planes<false> WeightsFor(T& t, const Shape& map, int map_offset) {
+  return Crop(t, ResizeBilinear(t, t.weights(), map.width + 2 * map_offset, map.height + 2 * map_offset), map_offset);
+}
+
+struct LossUnderWeights {
+  Linear loss;
+  template <class A, class W>
+  LIKENESS_HD auto operator()(const A& mean, const W& mean_weight) const {
+    return loss.scale * mean + loss.offset * mean_weight;
+  }
+};
+
+// The mean over all samples of loss(map), whose first sample lies at (map_offset, map_offset) of the image. The loss is
+// taken of the mean, in double, so that equal images score it exactly. Under weights every sample is multiplied by its
+// pixel's weight, also in the map that is returned: its mean stays the score.
 template <class T, bool tracked>
-Output<tracked> MeanScore(T& t, const Planes<tracked>& map, int map_offset = 0) {
-  return {Mean(t, map), t.wants_map() ? map.Detached() : Planes<false>(), map_offset};
+Output<tracked> MeanScore(T& t, const Planes<tracked>& map, int map_offset = 0, const Linear& loss = {1.0, 0.0}) {
+  const bool as_is = loss.scale == 1.0 && loss.offset == 0.0;
+  Output<tracked> out;
+  out.map_offset = map_offset;
+  if (t.wants_map()) out.map = as_is ? map.Detached() : Map(t, loss, map.Detached());
+  if (t.weights().empty()) {
+    out.score = Mean(t, map);
+    if (!as_is) out.score = MapScalars(t, loss, out.score);
+    return out;
+  }
+  const Planes<false> weights = WeightsFor(t, map.shape(), map_offset);
+  const Scalar<false> mean_weight = Mean(t, weights);
+  if (t.wants_map()) out.map = Map(t, Weigh{}, out.map, weights);
+  out.score = MapScalars(t, LossUnderWeights{loss}, Mean(t, Map(t, Weigh{}, map, weights)), mean_weight);
+  if (t.averaging() == Averaging::kOverPixels) return out;
+  out.score = MapScalars(t, DivideByWeight{}, out.score, mean_weight);
+  if (t.wants_map()) out.map = Map(t, DivideByWeight{}, out.map, mean_weight);
+  return out;
 }
 
 LIKENESS_END_TARGET

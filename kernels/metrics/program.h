@@ -16,14 +16,30 @@ namespace likeness {
 
 struct TrunkSpec;
 
+namespace plan {
+class SurveyDevice;
+}
+
 // What a program runs on.
 struct RunInput {
   const ImageView& reference;
   const ImageView& distorted;
+  const ImageView& weights;  // of the pixels, one channel; no data: all alike
+  Averaging averaging;
   double alpha_background;
   const Settings& settings;
   bool want_map;
   bool want_gradient;
+};
+
+// What a plan is made from.
+struct PlanInput {
+  Shape shape;
+  const Settings& settings;
+  bool want_map;
+  bool want_gradient;
+  bool weighted;
+  Averaging averaging;
 };
 
 // Colour channels on which a pair is scored: 3 as soon as one image is colour.
@@ -34,7 +50,7 @@ inline int ScoredChannels(const ImageView& reference, const ImageView& distorted
 // A metric's program, compiled for one target. Fills score, map and gradient of a result.
 using ProgramRun = void (*)(const RunInput& input, Workspace& workspace, MetricResult& result);
 
-// What a metric says about itself without computing anything. `plan` counts samples of `bytes_per_sample`.
+// What a metric says about itself without computing anything.
 struct MetricEntry {
   MetricInfo (*info)();
   // The weights that a learned metric needs; null: none.
@@ -43,7 +59,8 @@ struct MetricEntry {
   std::optional<WalkRequest> (*walk)(const Settings& settings);
   // What a shape must satisfy beyond the minimum size; null: nothing.
   absl::Status (*check)(const Shape& shape, const Settings& settings);
-  Plan (*plan)(const Shape& shape, const Settings& settings, bool want_map, bool want_gradient, int bytes_per_sample);
+  // Takes the program's steps without computing them, and adds its outputs' bytes to the plan.
+  void (*plan)(const PlanInput& input, plan::SurveyDevice& device, Workspace& workspace, Plan& plan);
 };
 
 }  // namespace likeness

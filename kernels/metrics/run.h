@@ -13,37 +13,39 @@
 
 namespace likeness::plan {
 
+// A program's steps on shapes alone, in the order and with the lifetimes of RunProgram below: the arena must be asked
+// for the same. Adds the outputs' bytes to `plan`.
 template <class Metric, bool tracked>
-Plan PlanProgram(const Shape& shape, const Settings& settings, bool want_map, int bytes_per_sample) {
-  PlanDevice device(bytes_per_sample);
-  Workspace workspace;
-  Plan plan;
-  {
-    Tape<PlanDevice> tape(device, workspace, want_map);
-    ImageView image;
-    image.width = shape.width;
-    image.height = shape.height;
-    image.channels = shape.channels;
-    // In the order and with the lifetimes of RunProgram below: the arena must be asked for the same.
-    auto distorted = LoadImage<tracked>(tape, image, shape.channels, 1.0);
-    Output<tracked> output = Metric::Run(tape, LoadImage<false>(tape, image, shape.channels, 1.0), distorted, settings);
-    if (want_map) plan.output_bytes += output.map.shape().count() * sizeof(float);
-    output.map = Planes<false>();
-    if constexpr (tracked) {
-      plan.output_bytes += shape.count() * sizeof(float);
-      tape.Backward(output.score);
-    }
+void PlanProgram(const PlanInput& input, SurveyDevice& device, Workspace& workspace, Plan& plan) {
+  Tape<SurveyDevice> tape(device, workspace, input.want_map, input.averaging);
+  const Shape& shape = input.shape;
+  ImageView image;
+  image.width = shape.width;
+  image.height = shape.height;
+  image.channels = shape.channels;
+  if (input.weighted) tape.set_weights(LoadImage<false>(tape, Picture::kWeights, image, 1, 1.0));
+  auto distorted = LoadImage<tracked>(tape, Picture::kDistorted, image, shape.channels, 1.0);
+  Output<tracked> output = Metric::Run(tape, LoadImage<false>(tape, Picture::kReference, image, shape.channels, 1.0),
+                                       distorted, input.settings);
+  tape.NoteOutput(output.score);
+  if (input.want_map) {
+    tape.NoteOutput(output.map);
+    plan.output_bytes += output.map.shape().count() * sizeof(float);
   }
-  plan.workspace_bytes = workspace.arena().high_water_bytes();
-  plan.bytes_moved = device.total().bytes;
-  plan.operations = device.total().operations;
-  return plan;
+  output.map = Planes<false>();
+  if constexpr (tracked) {
+    plan.output_bytes += shape.count() * sizeof(float);
+    tape.Backward(output.score);
+  }
 }
 
 template <class Metric>
-Plan PlanMetric(const Shape& shape, const Settings& settings, bool want_map, bool want_gradient, int bytes_per_sample) {
-  return want_gradient ? PlanProgram<Metric, true>(shape, settings, want_map, bytes_per_sample)
-                       : PlanProgram<Metric, false>(shape, settings, want_map, bytes_per_sample);
+void PlanMetric(const PlanInput& input, SurveyDevice& device, Workspace& workspace, Plan& plan) {
+  if (input.want_gradient) {
+    PlanProgram<Metric, true>(input, device, workspace, plan);
+  } else {
+    PlanProgram<Metric, false>(input, device, workspace, plan);
+  }
 }
 
 template <class Metric>
@@ -93,12 +95,16 @@ LIKENESS_BEGIN_TARGET
 template <class Metric, bool tracked>
 void RunProgram(const RunInput& input, Workspace& workspace, MetricResult& result) {
   Cpu cpu;
-  Tape<Cpu> tape(cpu, workspace, input.want_map);
+  Tape<Cpu> tape(cpu, workspace, input.want_map, input.averaging);
   const int channels = ScoredChannels(input.reference, input.distorted);
+  if (input.weights.data != nullptr) {
+    tape.set_weights(LoadImage<false>(tape, Picture::kWeights, input.weights, 1, 1.0));
+  }
   // The program's own handle to the reference goes with it, so that its memory is free for the way back.
-  auto distorted = LoadImage<tracked>(tape, input.distorted, channels, input.alpha_background);
-  Output<tracked> output = Metric::Run(tape, LoadImage<false>(tape, input.reference, channels, input.alpha_background),
-                                       distorted, input.settings);
+  auto distorted = LoadImage<tracked>(tape, Picture::kDistorted, input.distorted, channels, input.alpha_background);
+  Output<tracked> output =
+      Metric::Run(tape, LoadImage<false>(tape, Picture::kReference, input.reference, channels, input.alpha_background),
+                  distorted, input.settings);
   result.score = *tape.Values(output.score);
   if (input.want_map) {
     result.map = UnloadPlanes(tape.View(output.map), input.distorted.layout, output.map_offset);

@@ -19,9 +19,10 @@ template <class Metric, bool tracked, class Device, class Sink>
 void RunOn(Device& device, Workspace& workspace, const ProgramInput& input, const Settings& settings, Sink& sink) {
   Tape<Device> tape(device, workspace, input.want_map);
   const int channels = std::max(input.reference.color_channels(), input.distorted.color_channels());
-  auto distorted = LoadImage<tracked>(tape, input.distorted, channels, input.alpha_background);
+  auto distorted = LoadImage<tracked>(tape, Picture::kDistorted, input.distorted, channels, input.alpha_background);
   Output<tracked> output =
-      Metric::Run(tape, LoadImage<false>(tape, input.reference, channels, input.alpha_background), distorted, settings);
+      Metric::Run(tape, LoadImage<false>(tape, Picture::kReference, input.reference, channels, input.alpha_background),
+                  distorted, settings);
   sink.Score(tape.Values(output.score));
   if (input.want_map) {
     sink.Map(tape.View(output.map), output.map_offset);

@@ -24,4 +24,11 @@ class PlanDevice {
   Cost total_;
 };
 
+// The same for plans whose steps are surveyed. A class of its own, so that the CUDA side's plans need no keys.
+class SurveyDevice : public PlanDevice {
+ public:
+  using PlanDevice::PlanDevice;
+  static constexpr bool kSurveys = true;
+};
+
 }  // namespace likeness::plan

@@ -48,6 +48,9 @@ struct GradientView {
   bool accumulate = false;
 };
 
+class Schedule;
+class Survey;
+
 // One value of a program and the gradient with respect to it.
 struct Node {
   Shape shape;
@@ -56,22 +59,41 @@ struct Node {
   int data_uses = 0;  // handles that keep the data
   std::int64_t data_offset = -1;
   std::int64_t gradient_offset = -1;
+  Node* data_owner = nullptr;  // whose data this is, when an equal step of another program made it
+  bool known = false;          // the data is there already, or nobody will read it: there is nothing to compute
+  int value = -1;              // what a Survey calls it
+  int occurrence = 0;
 };
 
-// Memory of one program run: the arena and the nodes in it. Reused from run to run; not thread safe.
+// Memory of program runs: the arena and the nodes in it. Reused from run to run; not thread safe.
 class Workspace {
  public:
   Arena& arena() { return arena_; }
 
+  // The programs that run next share steps as the schedule says, which must outlive them; null ends that.
+  void Follow(const Schedule* schedule);
+  // While set, steps are noted there. Only on a device that computes nothing.
+  void set_survey(Survey* survey) { survey_ = survey; }
+  Survey* survey() const { return survey_; }
+
+  // Scratch, or what a program makes in a step of its own.
   Node* NewNode(const Shape& shape, int bytes_per_sample, bool scalar);
+  // The value of a program's next step.
+  Node* NewStep(const Shape& shape, int bytes_per_sample, bool scalar);
   std::int64_t AllocateGradient(const Node& node);
   void ReleaseData(Node* node);
   void Release(Node* node);
 
  private:
   std::int64_t Bytes(const Node& node) const;
+  Node* BareNode(const Shape& shape, int bytes_per_sample, bool scalar);
+  Node* Alias(Node* owner);
 
   Arena arena_;
+  const Schedule* schedule_ = nullptr;
+  std::size_t next_step_ = 0;
+  std::vector<Node*> kept_;  // by value: what later programs will read
+  Survey* survey_ = nullptr;
   std::deque<Node> nodes_;
   std::vector<Node*> free_nodes_;
 };

@@ -7,13 +7,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <new>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "kernels/metric_info.h"
 #include "kernels/ops/planes.h"
+#include "kernels/ops/sharing.h"
 
 namespace likeness {
 
@@ -37,6 +40,9 @@ class Tape {
  public:
   Tape(Device& device, Workspace& workspace, bool wants_map)
       : device_(device), workspace_(workspace), wants_map_(wants_map) {}
+  Tape(Device& device, Workspace& workspace, bool wants_map, Averaging averaging) : Tape(device, workspace, wants_map) {
+    averaging_ = averaging;
+  }
   ~Tape() {
     while (!steps_.empty()) steps_.pop_back();
   }
@@ -46,17 +52,35 @@ class Tape {
   Device& device() { return device_; }
   bool wants_map() const { return wants_map_; }
 
+  // One plane, the size of the image; empty: all pixels weigh alike. Only metrics that take weights are given any.
+  const Planes<false>& weights() const { return weights_; }
+  void set_weights(Planes<false> weights) { weights_ = std::move(weights); }
+  Averaging averaging() const { return averaging_; }
+
+  // The output of a step: `op` and `parts`, its inputs and parameters, are all that its value depends on. A step of
+  // another program with the same ones may have computed it: run its kernel with RunFor.
+  template <bool tracked, class... Part>
+  Planes<tracked> Make(const Shape& shape, const char* op, const Part&... parts) {
+    return Planes<tracked>(MakeStep(tracked, shape, false, op, parts...));
+  }
+  template <bool tracked, class... Part>
+  Scalar<tracked> MakeScalar(int count, const char* op, const Part&... parts) {
+    return Scalar<tracked>(MakeStep(tracked, {count, 1, 1}, true, op, parts...));
+  }
+  // The same for programs that share nothing: those of learned metrics.
   template <bool tracked>
-  Planes<tracked> Make(const Shape& shape) {
+  Planes<tracked> MakeOwn(const Shape& shape) {
     return Planes<tracked>(Slot(&workspace_, workspace_.NewNode(shape, device_.bytes_per_sample(), false)));
   }
-  template <bool tracked>
-  Scalar<tracked> MakeScalar(int count) {
-    return Scalar<tracked>(Slot(&workspace_, workspace_.NewNode({count, 1, 1}, 0, true)));
+  // Memory for the time of a step.
+  Planes<false> Scratch(const Shape& shape) {
+    return Planes<false>(Slot(&workspace_, workspace_.NewNode(shape, device_.bytes_per_sample(), false)));
   }
 
   // Memory for a kernel.
   PlanesView View(const DataHandle& value) const {
+    // A value whose data a schedule left out is being read: the survey missed a reader, which is our bug.
+    if (value.slot().node()->data_offset < 0) std::abort();
     return {workspace_.arena().At(value.slot().node()->data_offset), value.shape()};
   }
   double* Values(const DataHandle& scalar) const { return static_cast<double*>(View(scalar).data); }
@@ -79,6 +103,20 @@ class Tape {
   template <class Kernel>
   void Run(const Cost& cost, Kernel&& kernel) {
     device_.Run(cost, std::forward<Kernel>(kernel));
+  }
+  // The same for the kernel that computes `output`, unless it is known already.
+  template <class Kernel>
+  void RunFor(const DataHandle& output, const Cost& cost, Kernel&& kernel) {
+    if (IsKnown(output)) return;
+    Run(cost, std::forward<Kernel>(kernel));
+  }
+  bool IsKnown(const DataHandle& output) const { return output.slot().node()->known; }
+
+  // What the program's caller will read: its score, its map.
+  void NoteOutput(const DataHandle& output) {
+    if constexpr (requires { Device::kSurveys; }) {
+      if (Survey* survey = workspace_.survey()) survey->NoteOutput(output);
+    }
   }
 
   // Remembers backward(tape), which is called with the output's upstream gradient in place, or not at all when the
@@ -105,6 +143,20 @@ class Tape {
   }
 
  private:
+  template <class... Part>
+  Slot MakeStep(bool tracked, const Shape& shape, bool scalar, const char* op, const Part&... parts) {
+    Node* node = workspace_.NewStep(shape, device_.bytes_per_sample(), scalar);
+    if constexpr (requires { Device::kSurveys; }) {
+      if (Survey* survey = workspace_.survey()) {
+        StepKey key(op);
+        key.Add(shape);
+        (key.Add(parts), ...);
+        survey->Note(node, key, tracked);
+      }
+    }
+    return Slot(&workspace_, node);
+  }
+
   // A recorded step with its closure in place: no allocation a step.
   struct Step {
     static constexpr std::size_t kClosureBytes = 320;
@@ -142,6 +194,8 @@ class Tape {
   Device& device_;
   Workspace& workspace_;
   bool wants_map_;
+  Averaging averaging_ = Averaging::kOverPixels;
+  Planes<false> weights_;
   std::vector<Step> steps_;
 };
 

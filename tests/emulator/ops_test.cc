@@ -66,7 +66,7 @@ void CheckLinear(const std::string& name, const Shape& shape, Op op, Naive naive
   SCOPED_TRACE(name + " on " + std::to_string(shape.width) + "x" + std::to_string(shape.height));
   Bench bench;
   CudaTape t(bench.device, bench.workspace, false);
-  auto x = t.Make<true>(shape);
+  auto x = t.MakeOwn<true>(shape);
   Randomise(t, x, 1);
   auto out = op(t, x);
   const PlanesView source = t.View(x), result = t.View(out);
@@ -74,9 +74,9 @@ void CheckLinear(const std::string& name, const Shape& shape, Op op, Naive naive
     const double expected = naive(source, c, y, i);
     ASSERT_NEAR(At(result, c, y, i), expected, 1e-6 * std::max(1.0, std::abs(expected))) << c << " " << y << " " << i;
   });
-  auto y = t.Make<false>(out.shape());
+  auto y = t.MakeOwn<false>(out.shape());
   Randomise(t, y, 2);
-  auto direct = t.Make<false>(shape);
+  auto direct = t.MakeOwn<false>(shape);
   Randomise(t, direct, 3);
   auto score = MapScalars(t, Plus{}, Sum(t, Map(t, Product{}, y, out)), Sum(t, Map(t, Product{}, x, direct)));
   const double forward = *t.Values(score);
@@ -124,7 +124,7 @@ TEST(EmulatedCuda, Correlate) {
 TEST(EmulatedCuda, TooManyTapsAreAFailure) {
   Bench bench;
   CudaTape t(bench.device, bench.workspace, false);
-  auto x = t.Make<false>(Shape{8, 8, 1});
+  auto x = t.MakeOwn<false>(Shape{8, 8, 1});
   Correlate(t, x, Separable(GaussianTaps(65, 9.0)), Border::kZero);
   EXPECT_EQ(bench.device.failure().code, cudaErrorInvalidValue);
 }
@@ -169,7 +169,7 @@ TEST(EmulatedCuda, Reductions) {
   for (const Shape& shape : {Shape{1, 1, 1}, Shape{3, 2500, 2}, Shape{700, 3, 3}}) {
     Bench bench;
     CudaTape t(bench.device, bench.workspace, false);
-    auto x = t.Make<true>(shape);
+    auto x = t.MakeOwn<true>(shape);
     Randomise(t, x, 4);
     const PlanesView view = t.View(x);
     std::vector<double> sums(shape.channels, 0.0), maxima(shape.channels, -1.0), ties(shape.channels, 0.0);
@@ -209,7 +209,7 @@ TEST(EmulatedCuda, DeviationGradient) {
   Bench bench;
   CudaTape t(bench.device, bench.workspace, false);
   const Shape shape{37, 11, 1};
-  auto x = t.Make<true>(shape);
+  auto x = t.MakeOwn<true>(shape);
   Randomise(t, x, 5);
   const PlanesView view = t.View(x);
   double mean = 0.0;
@@ -232,12 +232,12 @@ TEST(EmulatedCuda, MapWithScalars) {
   const Shape shape{19, 1300, 3};
   Bench bench;
   CudaTape t(bench.device, bench.workspace, false);
-  auto x = t.Make<true>(shape);
-  auto weights = t.Make<false>(shape);
+  auto x = t.MakeOwn<true>(shape);
+  auto weights = t.MakeOwn<false>(shape);
   Randomise(t, x, 6);
   Randomise(t, weights, 7);
-  auto pair = t.MakeScalar<true>(1);
-  auto channel = t.MakeScalar<true>(3);
+  auto pair = t.MakeScalar<true>(1, "Leaf");
+  auto channel = t.MakeScalar<true>(3, "Leaf");
   *t.Values(pair) = 0.75;
   for (int c = 0; c < 3; ++c) t.Values(channel)[c] = 0.25 * (c + 1);
   auto out = Map(t, Affine{}, x, pair, channel, channel);
@@ -269,7 +269,7 @@ TEST(EmulatedCuda, LoadAndUnload) {
   Bench bench;
   CudaTape t(bench.device, bench.workspace, false);
   ImageView image{rgba.data(), width, height, 4, PixelType::kUint8, Layout::kHwc, 255.0, 4 * width};
-  auto planes = LoadImage<false>(t, image, 3, 0.5);
+  auto planes = LoadImage<false>(t, Picture::kReference, image, 3, 0.5);
   const PlanesView view = t.View(planes);
   ForEach(view.shape, [&](int c, int y, int x) {
     const std::uint8_t* pixel = &rgba[(y * width + x) * 4];
@@ -281,10 +281,10 @@ TEST(EmulatedCuda, LoadAndUnload) {
     for (int i = 0; i < width * height; ++i) chw[c * width * height + i] = rgba[i * 4 + c] / 255.0f;
   }
   ImageView floats{chw.data(), width, height, 4, PixelType::kFloat32, Layout::kChw, 1.0, 4 * width};
-  auto same = LoadImage<false>(t, floats, 3, 0.5);
+  auto same = LoadImage<false>(t, Picture::kReference, floats, 3, 0.5);
   ForEach(view.shape, [&](int c, int y, int x) { ASSERT_EQ(At(t.View(same), c, y, x), At(view, c, y, x)); });
 
-  auto upstream = t.Make<false>(view.shape);
+  auto upstream = t.MakeOwn<false>(view.shape);
   Randomise(t, upstream, 8);
   std::vector<float> gradient(rgba.size(), std::nanf(""));
   UnloadGradient(bench.device, t.View(upstream), image, 0.5, gradient.data());
@@ -307,11 +307,11 @@ TEST(EmulatedCuda, LoadAndUnload) {
   // Gray and 16 bits; R = G = B.
   const std::uint16_t gray[] = {0, 257, 65535};
   ImageView deep{gray, 3, 1, 1, PixelType::kUint16, Layout::kHwc, 65535.0, 6};
-  auto colour = LoadImage<false>(t, deep, 3, 1.0);
+  auto colour = LoadImage<false>(t, Picture::kReference, deep, 3, 1.0);
   for (int c = 0; c < 3; ++c) EXPECT_EQ(At(t.View(colour), c, 0, 1), 257 / 65535.0f);
   const std::uint16_t half[] = {0x3c00, 0x3800, 0x0001};  // 1, 0.5, the smallest
   ImageView small{half, 3, 1, 1, PixelType::kFloat16, Layout::kHwc, 1.0, 6};
-  auto loaded = LoadImage<false>(t, small, 1, 1.0);
+  auto loaded = LoadImage<false>(t, Picture::kReference, small, 1, 1.0);
   EXPECT_EQ(At(t.View(loaded), 0, 0, 0), 1.0f);
   EXPECT_EQ(At(t.View(loaded), 0, 0, 1), 0.5f);
   EXPECT_EQ(At(t.View(loaded), 0, 0, 2), std::ldexp(1.0f, -24));

@@ -45,10 +45,10 @@ void CheckAdjoint(const std::string& name, const Shape& shape, Op op) {
   ASSERT_TRUE(workspace.arena().Reserve(64 << 20));
   Cpu cpu;
   CpuTape t(cpu, workspace, false);
-  auto x = t.Make<true>(shape);
+  auto x = t.MakeOwn<true>(shape);
   Randomise(t, x, 1);
   auto out = op(t, x);
-  auto y = t.Make<false>(out.shape());
+  auto y = t.MakeOwn<false>(out.shape());
   Randomise(t, y, 2);
   auto score = Sum(t, Map(t, Product{}, y, out));
   const double forward = *t.Values(score);

@@ -76,7 +76,7 @@ TEST(ConvTrunk, FirstConvolutionsAreTheDefinition) {
       ASSERT_TRUE(workspace.arena().Reserve(16 << 20));
       Cpu cpu;
       Tape<Cpu> t(cpu, workspace, false);
-      auto image = t.Make<false>(shape);
+      auto image = t.MakeOwn<false>(shape);
       Randomise(t, image, 3);
       auto features = ConvRelu(t, *spec, prepared->get(), 0, ImageFeatures(t, image, kColor, spec->convs[0]));
       const ConvSpec& conv = spec->convs[0];
@@ -114,8 +114,8 @@ TEST(ConvTrunk, GradientsAddUpInEitherOrder) {
     ASSERT_TRUE(workspace.arena().Reserve(64 << 20));
     Cpu cpu;
     Tape<Cpu> t(cpu, workspace, false);
-    auto image = t.Make<true>(shape);
-    auto other = t.Make<false>(shape);
+    auto image = t.MakeOwn<true>(shape);
+    auto other = t.MakeOwn<false>(shape);
     Randomise(t, image, 1);
     Randomise(t, other, 2);
     auto down = [&](const auto& x) {
@@ -160,7 +160,7 @@ TEST(ConvTrunk, MaxPoolSendsTheGradientToTheFirstMaximum) {
   // 5 x 5, windows of 3 at stride 2 that share a row and a column; the centre is the maximum of all four and a tie in
   // the first.
   const Shape shape{5, 5, 8};
-  auto x = t.Make<false>({5 * 16, 5, 1}), up = t.Make<false>({2 * 16, 2, 1}), to = t.Make<false>({5 * 16, 5, 1});
+  auto x = t.MakeOwn<false>({5 * 16, 5, 1}), up = t.MakeOwn<false>({2 * 16, 2, 1}), to = t.MakeOwn<false>({5 * 16, 5, 1});
   const FeaturesView in{t.View(x).data, shape}, upstream{t.View(up).data, {2, 2, 8}}, out{t.View(to).data, shape};
   std::fill_n(static_cast<float*>(in.data), shape.count(), 0.0f);
   ChannelRow(in, 3, 2)[2 * kFeatureBlock] = 1.0f;

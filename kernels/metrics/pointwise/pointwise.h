@@ -24,10 +24,11 @@ inline MetricInfo PointwiseInfo(const char* id, const char* summary, const char*
   return info;
 }
 
-// Map f, then its mean.
+// Map f, then the loss of its mean.
 template <class T, class F, bool tracked>
-Output<tracked> MeanOfMap(T& t, F f, const Planes<false>& reference, const Planes<tracked>& distorted) {
-  return MeanScore(t, Map(t, f, reference, distorted));
+Output<tracked> MeanOfMap(T& t, F f, const Planes<false>& reference, const Planes<tracked>& distorted,
+                          const Linear& loss = {1.0, 0.0}) {
+  return MeanScore(t, Map(t, f, reference, distorted), 0, loss);
 }
 
 // The walk that computes a loss of the family in one pass, with all others that are asked for.
@@ -85,6 +86,7 @@ struct Sse {
   static MetricInfo Info() {
     MetricInfo info =
         PointwiseInfo("sse", "Sum of squared errors.", "e^2, CxHxW", "sum of torch MSELoss(reduction=none)");
+    info.takes_weights = false;  // a sum
     info.good_values = "grows with the number of samples: compare images of one size only";
     return info;
   }
@@ -179,12 +181,7 @@ struct Charbonnier {
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     const double eps = s.Number("eps");
-    // eps is added to the mean in double, so that equal images score it exactly.
-    Output<tracked> out = MeanOfMap(t, ShiftedCharbonnierError{eps}, r, d);
-    if (s.Flag("subtract_eps")) return out;
-    out.score = MapScalars(t, Linear{1.0, eps}, out.score);
-    if (t.wants_map()) out.map = Map(t, Linear{1.0, eps}, out.map);
-    return out;
+    return MeanOfMap(t, ShiftedCharbonnierError{eps}, r, d, Linear{1.0, s.Flag("subtract_eps") ? 0.0 : eps});
   }
 };
 

@@ -55,7 +55,7 @@ inline SsimConvention ReadSsimConvention(const Settings& settings) {
 // Mean S, and the map of S, in a convention.
 template <class T, bool tracked>
 Output<tracked> RunSsim(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
-                        const Settings& settings) {
+                        const Settings& settings, const Linear& loss = {1.0, 0.0}) {
   const SsimConvention convention = ReadSsimConvention(settings);
   auto prepare = [&](auto image) {
     if (convention.luma) image = Luma(t, image);
@@ -66,7 +66,7 @@ Output<tracked> RunSsim(T& t, const Planes<false>& reference, const Planes<track
       SsimMap(t, LocalMoments(t, prepare(reference), prepare(distorted), convention.window), convention.window);
   const int offset =
       convention.window.border == Border::kValid ? static_cast<int>(convention.window.taps.size()) / 2 : 0;
-  return MeanScore(t, index, offset);
+  return MeanScore(t, index, offset, loss);
 }
 
 // The fused walk knows the one window of Wang et al.
@@ -150,9 +150,7 @@ struct Dssim {
   }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& settings) {
-    auto ssim = RunSsim(t, r, d, settings);
-    const Linear loss = LossOf(settings);
-    return {MapScalars(t, loss, ssim.score), t.wants_map() ? Map(t, loss, ssim.map) : Planes<false>(), ssim.map_offset};
+    return RunSsim(t, r, d, settings, LossOf(settings));
   }
 
  private:

@@ -57,7 +57,7 @@ namespace trunk_internal {
 // Room for any layout that groups up to 16 channels.
 template <bool tracked, class T>
 Features<tracked> MakeFeatures(T& t, const Shape& shape) {
-  return {t.template Make<tracked>(Shape{shape.width * 16, shape.height, (shape.channels + 15) / 16}), shape};
+  return {t.template MakeOwn<tracked>(Shape{shape.width * 16, shape.height, (shape.channels + 15) / 16}), shape};
 }
 template <class T, bool tracked>
 FeaturesView View(const T& t, const Features<tracked>& x) {
@@ -142,7 +142,7 @@ template <class T, bool tracked>
 Planes<tracked> TapDistance(T& t, const PreparedTrunk* trunk, int tap, const UnitLength& length,
                             const Features<false>& reference, const Features<tracked>& distorted) {
   const Shape in = distorted.shape();
-  auto out = t.template Make<tracked>(Shape{in.width, in.height, 1});
+  auto out = t.template MakeOwn<tracked>(Shape{in.width, in.height, 1});
   const Cost cost{(2 * in.count() + out.shape().count()) * t.device().bytes_per_sample(), 10 * in.count()};
   t.Run(cost, [&](auto& device) {
     TapForward(device, *trunk, tap, length, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),

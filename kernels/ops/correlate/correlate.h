@@ -23,6 +23,14 @@ struct Kernel {
 
   int height() const { return static_cast<int>(terms[0].vertical.size()); }
   int width() const { return static_cast<int>(terms[0].horizontal.size()); }
+
+  template <class Key>
+  void AddTo(Key& key) const {
+    for (const Term& term : terms) {
+      key.Add(term.vertical);
+      key.Add(term.horizontal);
+    }
+  }
 };
 
 // G(n, sigma), normalised to sum 1.
@@ -53,11 +61,11 @@ Planes<tracked> Correlate(T& t, const Planes<tracked>& x, Kernel kernel, Border 
     shape.width -= kernel.width() - 1;
     shape.height -= kernel.height() - 1;
   }
-  auto out = t.template Make<tracked>(shape);
+  auto out = t.template Make<tracked>(shape, "Correlate", x, kernel, border);
   const Cost cost{
       (x.shape().count() + shape.count()) * t.device().bytes_per_sample(),
       2 * (kernel.width() + kernel.height()) * static_cast<std::int64_t>(kernel.terms.size()) * shape.count()};
-  t.Run(cost, [&](auto& device) { CorrelateForward(device, t.View(x), kernel, border, t.View(out)); });
+  t.RunFor(out, cost, [&](auto& device) { CorrelateForward(device, t.View(x), kernel, border, t.View(out)); });
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot(), kernel, border, cost](T& t) {
       const GradientView gradient = t.Gradient(x);

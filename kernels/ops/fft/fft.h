@@ -16,20 +16,20 @@ template <class T, bool tracked>
 Planes<tracked> RealFft(T& t, const Planes<tracked>& x) {
   const Shape in = x.shape();
   const Shape half{in.width / 2 + 1, in.height, in.channels};
-  auto out = t.template Make<tracked>(Shape{half.width, half.height, 2 * in.channels});
+  auto out = t.template Make<tracked>(Shape{half.width, half.height, 2 * in.channels}, "RealFft", x);
   // About 2.5 N log2 N for a real transform.
   std::int64_t log2 = 1;
   while ((std::int64_t{1} << log2) < in.plane()) ++log2;
   const Cost cost{2 * (in.count() + out.shape().count()) * t.device().bytes_per_sample(), 5 * in.count() * log2 / 2};
-  {
+  if (!t.IsKnown(out)) {
     // Interleaved complex numbers, one plane a channel.
-    auto scratch = t.template Make<false>(Shape{2 * half.width, half.height, half.channels});
+    auto scratch = t.Scratch(Shape{2 * half.width, half.height, half.channels});
     t.Run(cost, [&](auto& device) { RealFftForward(device, t.View(x), t.View(scratch), t.View(out)); });
   }
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot(), half, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
-      auto scratch = t.template Make<false>(Shape{2 * half.width, half.height, half.channels});
+      auto scratch = t.Scratch(Shape{2 * half.width, half.height, half.channels});
       t.Run(cost, [&](auto& device) { RealFftBackward(device, t.Upstream(out), t.View(scratch), gradient); });
     });
   }
@@ -38,9 +38,9 @@ Planes<tracked> RealFft(T& t, const Planes<tracked>& x) {
 
 template <class T, bool tracked>
 Planes<tracked> SelectChannels(T& t, const Planes<tracked>& x, int first, int count) {
-  auto out = t.template Make<tracked>(Shape{x.shape().width, x.shape().height, count});
+  auto out = t.template Make<tracked>(Shape{x.shape().width, x.shape().height, count}, "SelectChannels", x, first);
   const Cost cost{2 * out.shape().count() * t.device().bytes_per_sample(), 0};
-  t.Run(cost, [&](auto& device) { SelectForward(device, t.View(x), first, t.View(out)); });
+  t.RunFor(out, cost, [&](auto& device) { SelectForward(device, t.View(x), first, t.View(out)); });
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot(), first, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
@@ -52,9 +52,9 @@ Planes<tracked> SelectChannels(T& t, const Planes<tracked>& x, int first, int co
 
 template <class T, bool tracked>
 Scalar<tracked> SpectrumMean(T& t, const Planes<tracked>& x, int full_width) {
-  auto out = t.template MakeScalar<tracked>(1);
+  auto out = t.template MakeScalar<tracked>(1, "SpectrumMean", x, full_width);
   const Cost cost{x.shape().count() * t.device().bytes_per_sample(), x.shape().count()};
-  t.Run(cost, [&](auto& device) { SpectrumMeanForward(device, t.View(x), full_width, t.Values(out)); });
+  t.RunFor(out, cost, [&](auto& device) { SpectrumMeanForward(device, t.View(x), full_width, t.Values(out)); });
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot(), full_width, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
@@ -66,9 +66,9 @@ Scalar<tracked> SpectrumMean(T& t, const Planes<tracked>& x, int full_width) {
 
 template <class T>
 Planes<false> FullSpectrum(T& t, const Planes<false>& x, int full_width) {
-  auto out = t.template Make<false>(Shape{full_width, x.shape().height, x.shape().channels});
+  auto out = t.template Make<false>(Shape{full_width, x.shape().height, x.shape().channels}, "FullSpectrum", x);
   const Cost cost{2 * out.shape().count() * t.device().bytes_per_sample(), 0};
-  t.Run(cost, [&](auto& device) { FullSpectrumForward(device, t.View(x), t.View(out)); });
+  t.RunFor(out, cost, [&](auto& device) { FullSpectrumForward(device, t.View(x), t.View(out)); });
   return out;
 }
 

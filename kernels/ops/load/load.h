@@ -12,12 +12,15 @@
 
 namespace likeness {
 
+// Which of a pair's pictures.
+enum class Picture { kReference, kDistorted, kWeights };
+
 // The distorted image is tracked, but as the tape's leaf: nothing is recorded.
 template <bool tracked, class T>
-Planes<tracked> LoadImage(T& t, const ImageView& image, int channels, double background) {
-  auto out = t.template Make<tracked>(Shape{image.width, image.height, channels});
+Planes<tracked> LoadImage(T& t, Picture picture, const ImageView& image, int channels, double background) {
+  auto out = t.template Make<tracked>(Shape{image.width, image.height, channels}, "Load", picture);
   const Cost cost{image.size_bytes() + out.shape().count() * t.device().bytes_per_sample(), out.shape().count()};
-  t.Run(cost, [&](auto& device) { LoadForward(device, image, background, t.View(out)); });
+  t.RunFor(out, cost, [&](auto& device) { LoadForward(device, image, background, t.View(out)); });
   return out;
 }
 

@@ -1,7 +1,7 @@
 // Map: any per-pixel maths.
 //
 //   Map(t, f, a, b, ...)    y = f(a, b, ...) sample by sample. Inputs are planes of one shape, and scalars (one for the
-//                           pair or one a channel), in any order.
+//                           pair or one a channel), in any order. A constant of one plane stands for every channel.
 //   MapColor(t, f, image)   f(r, g, b) on the three channels of each pixel; returns a number or a Pack of numbers,
 //   which
 //                           become the channels of the result.
@@ -50,7 +50,9 @@ namespace map_internal {
 
 template <class In>
 void Widen(Shape& shape, const In& in) {
-  if constexpr (!In::kScalar) shape = in.shape();
+  if constexpr (!In::kScalar) {
+    if (in.shape().channels >= shape.channels) shape = in.shape();
+  }
 }
 
 template <class T, bool tracked>
@@ -87,10 +89,10 @@ auto Map(T& t, F f, const In&... in) {
   constexpr bool kTracked = (In::kTracked || ...);
   Shape shape;
   (map_internal::Widen(shape, in), ...);
-  auto out = t.template Make<kTracked>(shape);
+  auto out = t.template Make<kTracked>(shape, "Map", f, in...);
   const int bytes = t.device().bytes_per_sample();
-  t.Run(map_internal::CostOf<In...>(shape, bytes, 1),
-        [&](auto& device) { MapForward(device, f, t.View(out), map_internal::Forward(t, in)...); });
+  t.RunFor(out, map_internal::CostOf<In...>(shape, bytes, 1),
+           [&](auto& device) { MapForward(device, f, t.View(out), map_internal::Forward(t, in)...); });
   if constexpr (kTracked) {
     t.Record(out, [f, slot = out.slot(), bytes, ... in = in](T& t) {
       constexpr int kTrackedCount = (0 + ... + (In::kTracked ? 1 : 0));
@@ -107,9 +109,9 @@ auto Map(T& t, F f, const In&... in) {
 template <class T, class F, bool tracked>
 auto MapColor(T& t, F f, const Planes<tracked>& image, int channels) {
   const Shape in = image.shape();
-  auto out = t.template Make<tracked>(Shape{in.width, in.height, channels});
+  auto out = t.template Make<tracked>(Shape{in.width, in.height, channels}, "MapColor", f, image);
   const Cost cost{(in.count() + out.shape().count()) * t.device().bytes_per_sample(), 5 * out.shape().count()};
-  t.Run(cost, [&](auto& device) { MapColorForward(device, f, t.View(out), t.View(image)); });
+  t.RunFor(out, cost, [&](auto& device) { MapColorForward(device, f, t.View(out), t.View(image)); });
   if constexpr (tracked) {
     t.Record(out, [f, image, slot = out.slot(), cost](T& t) {
       const GradientView gradient = t.Gradient(image.slot());
@@ -124,8 +126,9 @@ template <class T, class F, class... In>
 auto MapScalars(T& t, F f, const In&... in) {
   constexpr bool kTracked = (In::kTracked || ...);
   const int count = std::max({in.count()...});
-  auto out = t.template MakeScalar<kTracked>(count);
-  t.Run({}, [&](auto& device) { MapScalarsForward(device, f, t.Values(out), count, map_internal::Forward(t, in)...); });
+  auto out = t.template MakeScalar<kTracked>(count, "MapScalars", f, in...);
+  t.RunFor(out, {},
+           [&](auto& device) { MapScalarsForward(device, f, t.Values(out), count, map_internal::Forward(t, in)...); });
   if constexpr (kTracked) {
     t.Record(out, [f, slot = out.slot(), count, ... in = in](T& t) {
       auto arguments = std::tuple{map_internal::Backward(t, in)...};

@@ -44,7 +44,9 @@ struct ScalarRow {
 
 template <bool tracked>
 LIKENESS_HD PlanesRow<tracked> OpenRow(const PlanesArgument<tracked>& in, int channel, int y, double*) {
-  return {Row(in.planes, channel, y), tracked ? Row(in.gradient.planes, channel, y) : nullptr, in.gradient.accumulate};
+  // A constant of one plane stands for every channel.
+  return {Row(in.planes, tracked || in.planes.shape.channels > 1 ? channel : 0, y),
+          tracked ? Row(in.gradient.planes, channel, y) : nullptr, in.gradient.accumulate};
 }
 template <bool tracked>
 LIKENESS_HD ScalarRow<tracked> OpenRow(const ScalarArgument<tracked>& in, int channel, int, double* total) {

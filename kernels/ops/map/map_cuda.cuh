@@ -12,7 +12,8 @@ LIKENESS_BEGIN_TARGET
 
 template <bool tracked>
 __device__ __forceinline__ Vec SampleOf(const PlanesArgument<tracked>& in, int channel, int y, int x) {
-  return Load(Row(in.planes, channel, y) + x);
+  // A constant of one plane stands for every channel.
+  return Load(Row(in.planes, tracked || in.planes.shape.channels > 1 ? channel : 0, y) + x);
 }
 template <bool tracked>
 __device__ __forceinline__ Vec SampleOf(const ScalarArgument<tracked>& in, int channel, int, int) {

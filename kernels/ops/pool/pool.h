@@ -9,9 +9,9 @@ template <class T, bool tracked>
 Planes<tracked> MeanPool(T& t, const Planes<tracked>& x, int factor) {
   if (factor == 1) return x;
   const Shape in = x.shape();
-  auto out = t.template Make<tracked>(Shape{in.width / factor, in.height / factor, in.channels});
+  auto out = t.template Make<tracked>(Shape{in.width / factor, in.height / factor, in.channels}, "MeanPool", x, factor);
   const Cost cost{(in.count() + out.shape().count()) * t.device().bytes_per_sample(), in.count()};
-  t.Run(cost, [&](auto& device) { MeanPoolForward(device, t.View(x), factor, t.View(out)); });
+  t.RunFor(out, cost, [&](auto& device) { MeanPoolForward(device, t.View(x), factor, t.View(out)); });
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot(), factor, cost](T& t) {
       const GradientView gradient = t.Gradient(x);

@@ -22,9 +22,9 @@ enum class Reduction { kSum, kMean, kMax };
 // over_channels: one result for all channels; else one for each.
 template <class T, bool tracked>
 Scalar<tracked> Reduce(T& t, const Planes<tracked>& x, Reduction reduction, bool over_channels) {
-  auto out = t.template MakeScalar<tracked>(over_channels ? 1 : x.shape().channels);
+  auto out = t.template MakeScalar<tracked>(over_channels ? 1 : x.shape().channels, "Reduce", x, reduction);
   const Cost cost{x.shape().count() * t.device().bytes_per_sample(), x.shape().count()};
-  t.Run(cost, [&](auto& device) { ReduceForward(device, t.View(x), reduction, t.Values(out), out.count()); });
+  t.RunFor(out, cost, [&](auto& device) { ReduceForward(device, t.View(x), reduction, t.Values(out), out.count()); });
   if constexpr (tracked) {
     if (reduction == Reduction::kMax) {
       // Ties are found by comparing with the maximum again: the data stays.
@@ -69,12 +69,13 @@ Scalar<tracked> ChannelMax(T& t, const Planes<tracked>& x) {
 
 template <class T, bool tracked>
 Scalar<tracked> StandardDeviation(T& t, const Planes<tracked>& x, bool population = true) {
-  auto out = t.template MakeScalar<tracked>(1);
-  auto mean = t.template MakeScalar<false>(1);
+  auto mean = t.template MakeScalar<false>(1, "MeanOfDeviation", x);
+  auto out = t.template MakeScalar<tracked>(1, "StandardDeviation", x, mean, population);
   const Cost cost{2 * x.shape().count() * t.device().bytes_per_sample(), 4 * x.shape().count()};
   const double divisor = population ? static_cast<double>(x.shape().count())
                                     : std::max<double>(static_cast<double>(x.shape().count()) - 1.0, 1.0);
-  t.Run(cost, [&](auto& device) { DeviationForward(device, t.View(x), divisor, t.Values(mean), t.Values(out)); });
+  t.RunFor(out, cost,
+           [&](auto& device) { DeviationForward(device, t.View(x), divisor, t.Values(mean), t.Values(out)); });
   if constexpr (tracked) {
     t.Record(out, [x, mean, out, divisor, cost](T& t) {
       const GradientView gradient = t.Gradient(x.slot());
@@ -89,8 +90,8 @@ Scalar<tracked> StandardDeviation(T& t, const Planes<tracked>& x, bool populatio
 
 template <class T, bool tracked>
 Scalar<tracked> MeanOf(T& t, const Scalar<tracked>& x) {
-  auto out = t.template MakeScalar<tracked>(1);
-  t.Run({}, [&](auto& device) { MeanOfForward(device, t.Values(x), x.count(), t.Values(out)); });
+  auto out = t.template MakeScalar<tracked>(1, "MeanOf", x);
+  t.RunFor(out, {}, [&](auto& device) { MeanOfForward(device, t.Values(x), x.count(), t.Values(out)); });
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot()](T& t) {
       const GradientView gradient = t.Gradient(x);

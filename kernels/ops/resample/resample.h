@@ -19,9 +19,10 @@ Planes<tracked> Pad(T& t, const Planes<tracked>& x, const Margins& margins, Bord
   if (margins.top == 0 && margins.left == 0 && margins.bottom == 0 && margins.right == 0) return x;
   const Shape in = x.shape();
   auto out = t.template Make<tracked>(
-      Shape{in.width + margins.left + margins.right, in.height + margins.top + margins.bottom, in.channels});
+      Shape{in.width + margins.left + margins.right, in.height + margins.top + margins.bottom, in.channels}, "Pad", x,
+      margins, border);
   const Cost cost{(in.count() + out.shape().count()) * t.device().bytes_per_sample(), 0};
-  t.Run(cost, [&](auto& device) { PadForward(device, t.View(x), margins, border, t.View(out)); });
+  t.RunFor(out, cost, [&](auto& device) { PadForward(device, t.View(x), margins, border, t.View(out)); });
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot(), margins, border, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
@@ -48,9 +49,9 @@ template <class T, bool tracked>
 Planes<tracked> ResizeBilinear(T& t, const Planes<tracked>& x, int width, int height) {
   const Shape in = x.shape();
   if (in.width == width && in.height == height) return x;
-  auto out = t.template Make<tracked>(Shape{width, height, in.channels});
+  auto out = t.template Make<tracked>(Shape{width, height, in.channels}, "ResizeBilinear", x, width, height);
   const Cost cost{(in.count() + out.shape().count()) * t.device().bytes_per_sample(), 6 * out.shape().count()};
-  t.Run(cost, [&](auto& device) { ResizeForward(device, t.View(x), t.View(out)); });
+  t.RunFor(out, cost, [&](auto& device) { ResizeForward(device, t.View(x), t.View(out)); });
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot(), cost](T& t) {
       const GradientView gradient = t.Gradient(x);

@@ -1,0 +1,130 @@
+// Steps that the programs of one pair have in common, so that each is computed once.
+//
+// Ops are pure: an equal op on equal inputs is the same value, to the last bit. A Survey watches the plans of all
+// programs of a pair, step by step, and tells equal steps by their op, inputs and parameters. What it makes of that is
+// a Schedule: for each step of all programs in order, whether to compute it or to take what an earlier step made. The
+// real programs take the same steps in the same order, so they follow by counting and compare nothing.
+//
+// Data is shared, gradients are not: each program walks its own tape.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <map>
+#include <string>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+#include "kernels/ops/planes.h"
+
+namespace likeness {
+
+struct ScheduledStep {
+  int value = -1;
+  bool compute = true;
+  bool reads_data = true;  // else the step's value is only a name for what others computed from it
+  bool keep = false;       // a later step reads the data
+};
+
+class Schedule {
+ public:
+  const std::vector<ScheduledStep>& steps() const { return steps_; }
+  int value_count() const { return value_count_; }
+
+ private:
+  friend class Survey;
+  std::vector<ScheduledStep> steps_;
+  int value_count_ = 0;
+};
+
+// What a step is, so that equal steps have equal keys.
+class StepKey {
+ public:
+  explicit StepKey(const char* op) : op_(op), bytes_(op) { bytes_.push_back('\0'); }
+
+  const char* op() const { return op_; }
+  const std::string& bytes() const { return bytes_; }
+  const std::vector<const Node*>& inputs() const { return inputs_; }
+  bool comparable() const { return comparable_; }
+
+  template <class Item>
+  void Add(const std::vector<Item>& items) {
+    AddBytes(items.size());
+    for (const Item& item : items) Add(item);
+  }
+  // An input, a functor with its constants, a number, a rule. What cannot be compared by its bytes equals nothing.
+  template <class Part>
+  void Add(const Part& part) {
+    if constexpr (std::is_base_of_v<DataHandle, Part>) {
+      AddInput(part);
+    } else if constexpr (requires { part.AddTo(*this); }) {
+      part.AddTo(*this);
+    } else {
+      bytes_.append(typeid(Part).name()).push_back('\0');
+      if constexpr (!std::is_empty_v<Part>) {
+        if constexpr (std::is_trivially_copyable_v<Part>) {
+          AddBytes(part);
+        } else {
+          comparable_ = false;
+        }
+      }
+    }
+  }
+
+ private:
+  void AddInput(const DataHandle& input) {
+    inputs_.push_back(input.slot().node());
+    AddBytes(input.slot().node()->value);
+  }
+  template <class Part>
+  void AddBytes(Part part) {
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
+    __builtin_clear_padding(&part);
+#endif
+    bytes_.append(reinterpret_cast<const char*>(&part), sizeof(part));
+  }
+
+  const char* op_;
+  std::string bytes_;
+  std::vector<const Node*> inputs_;
+  bool comparable_ = true;
+};
+
+// One value that several programs make.
+struct SharedStep {
+  std::string op;
+  Shape shape;
+  std::vector<int> programs;  // in order
+};
+
+class Survey {
+ public:
+  void BeginProgram() { ++program_; }
+  // The program's next step made `out`. A tracked step reads its inputs again on the way back.
+  void Note(Node* out, const StepKey& key, bool tracked);
+  // The program hands this to its caller.
+  void NoteOutput(const DataHandle& output) { NoteRead(output.slot().node()); }
+
+  Schedule MakeSchedule() const;
+  // Steps that more than one program takes and that at least one of them need not compute, in the order of computing.
+  std::vector<SharedStep> Shared() const;
+
+ private:
+  struct Value {
+    std::string op;
+    Shape shape;
+    std::vector<int> programs;     // of each occurrence
+    std::vector<bool> reads_data;  // likewise
+  };
+
+  void NoteRead(const Node* node);
+
+  int program_ = -1;
+  std::map<std::string, int> value_of_key_;
+  std::vector<Value> values_;
+  std::vector<std::pair<int, int>> steps_;  // value and occurrence
+};
+
+}  // namespace likeness
