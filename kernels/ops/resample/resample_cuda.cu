@@ -29,7 +29,80 @@ __global__ void PadBackwardKernel(PlanesView upstream, Margins margins, Border b
   });
 }
 
+// Where an output sample of a bilinear resize lies between two input samples.
+struct BlendAt {
+  int low;
+  int high;
+  Real weight;  // of high
+
+  __device__ BlendAt(int i, int in, int out) {
+    const double middle = (i + 0.5) * in / out - 0.5;
+    const double at = middle > 0.0 ? middle : 0.0;
+    low = static_cast<int>(at) < in ? static_cast<int>(at) : in - 1;
+    high = low + 1 < in ? low + 1 : in - 1;
+    weight = static_cast<Real>(at - low);
+  }
+  // What an input sample contributes to the output sample.
+  __device__ Vec WeightOf(int source) const {
+    return Vec((source == low ? Real(1) - weight : Real(0)) + (source == high ? weight : Real(0)));
+  }
+};
+
+__global__ void ResizeForwardKernel(PlanesView in, PlanesView out) {
+  ForEachSample(out.shape, [&](int channel, int y, int x) {
+    const BlendAt row(y, in.shape.height, out.shape.height), column(x, in.shape.width, out.shape.width);
+    const Real* low = Row(in, channel, row.low);
+    const Real* high = Row(in, channel, row.high);
+    const Vec above =
+        Load(low + column.low) * Vec(Real(1) - column.weight) + Load(low + column.high) * Vec(column.weight);
+    const Vec below =
+        Load(high + column.low) * Vec(Real(1) - column.weight) + Load(high + column.high) * Vec(column.weight);
+    Store(above * Vec(Real(1) - row.weight) + below * Vec(row.weight), Row(out, channel, y) + x);
+  });
+}
+
+// Output samples that may read input sample i: [first, last].
+struct ReadersOf {
+  int first;
+  int last;
+
+  __device__ ReadersOf(int i, int in, int out) {
+    const double scale = static_cast<double>(out) / in;
+    // With one sample to spare on either side; the edges' samples are read from beyond as well.
+    first = static_cast<int>((i - 0.5) * scale - 0.5) - 1;
+    last = static_cast<int>((i + 1.5) * scale - 0.5) + 1;
+    if (i == 0 || first < 0) first = 0;
+    if (i == in - 1 || last > out - 1) last = out - 1;
+  }
+};
+
+// Gathers, so that no two threads write one sample.
+__global__ void ResizeBackwardKernel(PlanesView upstream, GradientView gradient) {
+  const Shape& in = gradient.planes.shape;
+  const Shape& out = upstream.shape;
+  ForEachSample(in, [&](int channel, int y, int x) {
+    const ReadersOf rows(y, in.height, out.height), columns(x, in.width, out.width);
+    Vec sum(0.0);
+    for (int row = rows.first; row <= rows.last; ++row) {
+      const Vec weight = BlendAt(row, in.height, out.height).WeightOf(y);
+      const Real* from = Row(upstream, channel, row);
+      for (int column = columns.first; column <= columns.last; ++column) {
+        sum = sum + Load(from + column) * weight * BlendAt(column, in.width, out.width).WeightOf(x);
+      }
+    }
+    StoreGradient(gradient, channel, y, x, sum);
+  });
+}
+
 }  // namespace
+
+void ResizeForward(Cuda& device, const PlanesView& x, const PlanesView& out) {
+  LIKENESS_CUDA_LAUNCH(device, ResizeForwardKernel, RowGrid(out.shape), kRowThreads, x, out);
+}
+
+void ResizeBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient) {
+  LIKENESS_CUDA_LAUNCH(device, ResizeBackwardKernel, RowGrid(gradient.planes.shape), kRowThreads, upstream, gradient);
+}
 
 void PadForward(Cuda& device, const PlanesView& x, const Margins& margins, Border border, const PlanesView& out) {
   LIKENESS_CUDA_LAUNCH(device, PadForwardKernel, RowGrid(out.shape), kRowThreads, x, margins, border, out);

@@ -1,4 +1,4 @@
-// Padding and cropping under CUDA; resizing is not there yet. Enqueued on the device's stream; does not wait.
+// Padding, cropping and resizing under CUDA. Enqueued on the device's stream; does not wait.
 #pragma once
 
 #include "kernels/ops/cuda_device.h"
@@ -9,5 +9,7 @@ LIKENESS_BEGIN_TARGET
 void PadForward(Cuda& device, const PlanesView& x, const Margins& margins, Border border, const PlanesView& out);
 void PadBackward(Cuda& device, const PlanesView& upstream, const Margins& margins, Border border,
                  const GradientView& gradient);
+void ResizeForward(Cuda& device, const PlanesView& x, const PlanesView& out);
+void ResizeBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient);
 
 LIKENESS_END_TARGET
