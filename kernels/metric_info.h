@@ -40,6 +40,8 @@ struct ConventionInfo {
   std::string name;
   std::string description;
   Parameters parameters;  // those that differ from ParameterInfo::default_value under this convention
+  // Of a metric with takes_weights: false where this convention's score is not the mean of a spatial map.
+  bool takes_weights = true;
 };
 
 // Another name for one convention of a metric, where users know it by that: "faceswap/ssim".
@@ -66,14 +68,22 @@ struct MetricInfo {
   bool symmetric = false;  // score(a, b) == score(b, a)
   bool has_gradient = true;
   bool takes_weights = false;  // the score is the mean of a spatial map (MeanScore), which a mask may weight
-  std::string map;          // what a map's sample is and its shape ("1 - GMS, H/2 x W/2"); empty: no map
-  std::string color;        // what becomes of the channels: "per channel, then mean", "luma (YIQ, BT.601)"
-  std::string good_values;  // how to read a score
-  std::string reference;    // paper, and the code whose convention the default follows
+  std::string map;             // what a map's sample is and its shape ("1 - GMS, H/2 x W/2"); empty: no map
+  std::string color;           // what becomes of the channels: "per channel, then mean", "luma (YIQ, BT.601)"
+  std::string good_values;     // how to read a score
+  std::string reference;       // paper, and the code whose convention the default follows
   // Absolute or relative (whichever is larger) distance allowed between backends.
   double tolerance = 1e-5;
   bool learned = false;     // runs a convolution trunk: the server queues it in a lane of its own
   std::string unavailable;  // why this server cannot compute it, and the remedy; empty when it can
 };
+
+// Whether a mask may weight this convention of the metric.
+inline bool TakesWeights(const MetricInfo& info, const std::string& convention) {
+  for (const ConventionInfo& candidate : info.conventions) {
+    if (candidate.name == convention) return info.takes_weights && candidate.takes_weights;
+  }
+  return false;
+}
 
 }  // namespace likeness

@@ -79,10 +79,10 @@ absl::Status CheckPair(const MetricInfo& info, const ImageView& reference, const
   return absl::OkStatus();
 }
 
-absl::Status CheckTakesWeights(const MetricInfo& info, bool weighted) {
-  if (!weighted || info.takes_weights) return absl::OkStatus();
+absl::Status CheckTakesWeights(const ResolvedMetric& metric, bool weighted) {
+  if (!weighted || TakesWeights(*metric.info, metric.convention)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      info.id,
+      metric.info->id, ":", metric.convention,
       " takes no mask and no region weights: its score is not the mean of a per-pixel map; ask for it without"));
 }
 
@@ -285,7 +285,7 @@ absl::StatusOr<ResolvedMetric> Scorer::Resolve(const MetricRequest& request) con
 absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageView& reference,
                                       const ImageView& distorted, bool weighted) const {
   RETURN_IF_ERROR(CheckPair(*metric.info, reference, distorted));
-  RETURN_IF_ERROR(CheckTakesWeights(*metric.info, weighted));
+  RETURN_IF_ERROR(CheckTakesWeights(metric, weighted));
   const Shape shape{reference.width, reference.height, ScoredChannels(reference, distorted)};
   const Settings settings(metric.convention, metric.parameters);
   const MetricEntry& entry = *impl_->entries[metric.index];

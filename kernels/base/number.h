@@ -208,6 +208,17 @@ LIKENESS_HD T Exp(const T& x) {
   }
 }
 
+// exp(x) - 1 without the cancellation near 0.
+template <class T>
+LIKENESS_HD T Expm1(const T& x) {
+  if constexpr (DualNumber<T>) {
+    const auto y = Expm1Value(x.v);
+    return x.Chain(y, y + 1.0);
+  } else {
+    return Expm1Value(x);
+  }
+}
+
 // For x > 0.
 template <class T>
 LIKENESS_HD T Log(const T& x) {

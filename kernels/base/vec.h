@@ -52,6 +52,7 @@ LIKENESS_HD Vec AbsValue(Vec x) { return std::abs(Bare(x)); }
 LIKENESS_HD Vec SqrtValue(Vec x) { return std::sqrt(Bare(x)); }
 LIKENESS_HD Vec MaxValue(Vec a, Vec b) { return a > b ? a : b; }
 LIKENESS_HD Vec ExpValue(Vec x) { return std::exp(Bare(x)); }
+LIKENESS_HD Vec Expm1Value(Vec x) { return std::expm1(Bare(x)); }
 LIKENESS_HD Vec LogValue(Vec x) { return std::log(Bare(x)); }
 LIKENESS_HD Vec Log1pValue(Vec x) { return std::log1p(Bare(x)); }
 LIKENESS_HD Vec RoundValue(Vec x) { return std::nearbyint(Bare(x)); }
@@ -114,6 +115,7 @@ HWY_INLINE Vec AbsValue(Vec x) { return hn::Abs(x.v); }
 HWY_INLINE Vec SqrtValue(Vec x) { return hn::Sqrt(x.v); }
 HWY_INLINE Vec MaxValue(Vec a, Vec b) { return hn::Max(a.v, b.v); }
 HWY_INLINE Vec ExpValue(Vec x) { return hn::Exp(Tag(), x.v); }
+HWY_INLINE Vec Expm1Value(Vec x) { return hn::Expm1(Tag(), x.v); }
 HWY_INLINE Vec LogValue(Vec x) { return hn::Log(Tag(), x.v); }
 HWY_INLINE Vec Log1pValue(Vec x) { return hn::Log1p(Tag(), x.v); }
 HWY_INLINE Vec RoundValue(Vec x) { return hn::Round(x.v); }
@@ -150,6 +152,7 @@ LIKENESS_HD double AbsValue(double x) { return std::abs(x); }
 LIKENESS_HD double SqrtValue(double x) { return std::sqrt(x); }
 LIKENESS_HD double MaxValue(double a, double b) { return a > b ? a : b; }
 LIKENESS_HD double ExpValue(double x) { return std::exp(x); }
+LIKENESS_HD double Expm1Value(double x) { return std::expm1(x); }
 LIKENESS_HD double LogValue(double x) { return std::log(x); }
 LIKENESS_HD double Log1pValue(double x) { return std::log1p(x); }
 #endif

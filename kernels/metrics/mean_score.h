@@ -38,22 +38,25 @@ struct LossUnderWeights {
 
 // The mean over all samples of loss(map), whose first sample lies at (map_offset, map_offset) of the image. The loss is
 // taken of the mean, in double, so that equal images score it exactly. Under weights every sample is multiplied by its
-// pixel's weight, also in the map that is returned: its mean stays the score.
+// pixel's weight, also in the map that is returned: its mean stays the score. With each_channel the score is a scalar
+// for each channel.
 template <class T, bool tracked>
-Output<tracked> MeanScore(T& t, const Planes<tracked>& map, int map_offset = 0, const Linear& loss = {1.0, 0.0}) {
+Output<tracked> MeanScore(T& t, const Planes<tracked>& map, int map_offset = 0, const Linear& loss = {1.0, 0.0},
+                          bool each_channel = false) {
+  const auto mean = [&](const Planes<tracked>& x) { return each_channel ? ChannelMean(t, x) : Mean(t, x); };
   const bool as_is = loss.scale == 1.0 && loss.offset == 0.0;
   Output<tracked> out;
   out.map_offset = map_offset;
   if (t.wants_map()) out.map = as_is ? map.Detached() : Map(t, loss, map.Detached());
   if (t.weights().empty()) {
-    out.score = Mean(t, map);
+    out.score = mean(map);
     if (!as_is) out.score = MapScalars(t, loss, out.score);
     return out;
   }
   const Planes<false> weights = WeightsFor(t, map.shape(), map_offset);
   const Scalar<false> mean_weight = Mean(t, weights);
   if (t.wants_map()) out.map = Map(t, Weigh{}, out.map, weights);
-  out.score = MapScalars(t, LossUnderWeights{loss}, Mean(t, Map(t, Weigh{}, map, weights)), mean_weight);
+  out.score = MapScalars(t, LossUnderWeights{loss}, mean(Map(t, Weigh{}, map, weights)), mean_weight);
   if (t.averaging() == Averaging::kOverPixels) return out;
   out.score = MapScalars(t, DivideByWeight{}, out.score, mean_weight);
   if (t.wants_map()) out.map = Map(t, DivideByWeight{}, out.map, mean_weight);

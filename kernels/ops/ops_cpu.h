@@ -6,6 +6,7 @@
 #include "kernels/ops/fft/fft_cpu.h"
 #include "kernels/ops/load/load_cpu.h"
 #include "kernels/ops/map/map_cpu.h"
+#include "kernels/ops/permute/permute_cpu.h"
 #include "kernels/ops/pool/pool_cpu.h"
 #include "kernels/ops/reduce/reduce_cpu.h"
 #include "kernels/ops/resample/resample_cpu.h"

@@ -157,7 +157,9 @@ TEST_P(Conformance, AgreesWithTheOracle) {
           request.id.find(":pyiqa") != std::string::npos && request.id.find("color") == std::string::npos;
       const double slack = rounds ? 100.0 : 1.0;
       EXPECT_NEAR(ours.score, oracle.score, slack * info.tolerance * std::max(1.0, std::fabs(oracle.score)));
-      if (rounds) return;
+      // Many samples of an 8-bit pair share the largest error; which of their floats are equal falls by the last bit.
+      const bool ties = info.id == "l_inf_norm";
+      if (rounds || ties) return;
       // A gradient is held to 2e-3 of its mean magnitude, on average: float noise (a deviation over two samples is
       // the worst), not a wrong formula.
       double difference = 0.0;

@@ -52,6 +52,7 @@ class RegionWeights : public ::testing::TestWithParam<std::string> {
     for (const MetricInfo& info : scorer().metrics()) {
       if (!info.takes_weights || !info.unavailable.empty()) continue;
       for (const ConventionInfo& convention : info.conventions) {
+        if (!convention.takes_weights) continue;
         requests.push_back(Request(info.id + ":" + convention.name, {}, !info.map.empty(), info.has_gradient));
       }
     }
@@ -120,13 +121,15 @@ TEST_P(RegionWeights, OtherMetricsRefuse) {
   const Image left = Weights(Left);
   int refused = 0;
   for (const MetricInfo& info : scorer().metrics()) {
-    if (info.takes_weights || !info.unavailable.empty()) continue;
-    const auto resolved = scorer().Resolve(Request(info.id));
-    if (!resolved.ok()) continue;
-    const MetricResult result = ScoreWeighted(scorer(), Request(info.id), pair_, left, Averaging::kOverPixels);
-    EXPECT_EQ(result.status.code(), absl::StatusCode::kInvalidArgument) << info.id;
-    EXPECT_THAT(std::string(result.status.message()), ::testing::HasSubstr(info.id));
-    ++refused;
+    if (!info.unavailable.empty()) continue;
+    for (const ConventionInfo& convention : info.conventions) {
+      const MetricRequest request = Request(info.id + ":" + convention.name);
+      if (TakesWeights(info, convention.name) || !scorer().Resolve(request).ok()) continue;
+      const MetricResult result = ScoreWeighted(scorer(), request, pair_, left, Averaging::kOverPixels);
+      EXPECT_EQ(result.status.code(), absl::StatusCode::kInvalidArgument) << request.id;
+      EXPECT_THAT(std::string(result.status.message()), ::testing::HasSubstr(info.id));
+      ++refused;
+    }
   }
   EXPECT_GT(refused, 2);
 }

@@ -119,9 +119,14 @@ Request ReadRequest(const std::string& text) {
     for (const std::string& item : Split(halves[1], '&')) {
       const std::vector<std::string> sides = Split(item, '=');
       if (sides.size() != 2 || request.parameters.count(sides[0]) == 0) CannotRead("'" + item + "' in " + text);
-      request.parameters[sides[0]] = sides[1] == "true"    ? ParameterValue(true)
-                                     : sides[1] == "false" ? ParameterValue(false)
-                                                           : ParameterValue(Number(sides[1], text));
+      ParameterValue& value = request.parameters[sides[0]];
+      if (std::holds_alternative<std::string>(value)) {
+        value = sides[1];
+      } else if (std::holds_alternative<bool>(value)) {
+        value = sides[1] == "true";
+      } else {
+        value = Number(sides[1], text);
+      }
     }
   }
   return request;

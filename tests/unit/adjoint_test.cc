@@ -9,6 +9,7 @@
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/fft/fft.h"
 #include "kernels/ops/ops_cpu.h"
+#include "kernels/ops/permute/permute.h"
 #include "kernels/ops/pool/pool.h"
 #include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/resample/resample.h"
@@ -94,6 +95,17 @@ TEST(Adjoint, PadAndCrop) {
     }
     if (shape.width > 4 && shape.height > 4) {
       CheckAdjoint("crop", shape, [&](CpuTape& t, const auto& x) { return Crop(t, x, 2); });
+    }
+  }
+}
+
+TEST(Adjoint, Permute) {
+  for (const Shape& shape : kShapes) {
+    for (const AxisOrder& order : {AxisOrder{2, 0, 1}, AxisOrder{1, 2, 0}, AxisOrder{0, 2, 1}, AxisOrder{0, 1, 2}}) {
+      CheckAdjoint("permute", shape, [&](CpuTape& t, const auto& x) { return Permute(t, x, order); });
+      CheckAdjoint("permute there and back", shape, [&](CpuTape& t, const auto& x) {
+        return Map(t, Difference{}, Permute(t, Permute(t, x, order), Inverse(order)), Map(t, Linear{3.0, 0.0}, x));
+      });
     }
   }
 }

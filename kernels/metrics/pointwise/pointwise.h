@@ -1,48 +1,21 @@
 // The pointwise family: one line of program each.
 #pragma once
 
-#include "kernels/metrics/mean_score.h"
+#include "kernels/metrics/color_math.h"
 #include "kernels/metrics/pointwise/pointwise_math.h"
+#include "kernels/metrics/pointwise/pointwise_steps.h"
 #include "kernels/metrics/settings.h"
 #include "kernels/ops/map/map.h"
 #include "kernels/ops/reduce/reduce.h"
 
 LIKENESS_BEGIN_TARGET
 
-// Facts that the family shares.
-inline MetricInfo PointwiseInfo(const char* id, const char* summary, const char* map, const char* reference) {
-  MetricInfo info;
-  info.id = id;
-  info.family = "pointwise";
-  info.summary = summary;
-  info.map = map;
-  info.color = "every channel alike";
-  info.reference = reference;
-  info.conventions = {{"standard", "the textbook formula on the [0, 1] scale, mean over samples", {}}};
-  info.symmetric = true;
-  info.takes_weights = true;
-  return info;
-}
-
-// Map f, then the loss of its mean.
-template <class T, class F, bool tracked>
-Output<tracked> MeanOfMap(T& t, F f, const Planes<false>& reference, const Planes<tracked>& distorted,
-                          const Linear& loss = {1.0, 0.0}) {
-  return MeanScore(t, Map(t, f, reference, distorted), 0, loss);
-}
-
-// The walk that computes a loss of the family in one pass, with all others that are asked for.
-inline std::optional<WalkRequest> WalkFor(PointwiseLoss loss, double parameter = 0.0) {
-  WalkRequest request;
-  request.walk = PointwiseWalk{loss, parameter};
-  return request;
-}
-
 struct Mae {
   static MetricInfo Info() {
     MetricInfo info = PointwiseInfo("mae", "Mean absolute error (L1).", "|e|, CxHxW", "torch L1Loss");
     info.range_high = 1.0;
     info.good_values = "0.004 is one 8-bit step; under 0.01 is hard to see in most pictures";
+    info.aliases = {{"faceswap/mae", "standard"}};
     return info;
   }
   static std::optional<WalkRequest> Walk(const Settings&) { return WalkFor(PointwiseLoss::kMeanAbsolute); }
@@ -57,6 +30,7 @@ struct Mse {
     MetricInfo info = PointwiseInfo("mse", "Mean squared error (L2).", "e^2, CxHxW", "torch MSELoss");
     info.range_high = 1.0;
     info.good_values = "1e-4 is 40 dB of PSNR";
+    info.aliases = {{"faceswap/mse", "standard"}};
     return info;
   }
   static std::optional<WalkRequest> Walk(const Settings&) { return WalkFor(PointwiseLoss::kMeanSquare); }
@@ -100,33 +74,61 @@ struct Sse {
 
 struct Psnr {
   static MetricInfo Info() {
-    MetricInfo info = PointwiseInfo("psnr", "Peak signal-to-noise ratio in dB, peak 1.", "e^2, CxHxW",
+    MetricInfo info = PointwiseInfo("psnr", "Peak signal-to-noise ratio in dB, peak 1.", "e^2, CxHxW (HxW of luma)",
                                     "skimage.metrics.peak_signal_noise_ratio(data_range=1)");
+    info.color = "every channel alike, or luma";
     info.direction = Direction::kHigherIsBetter;
     info.range_low = -std::numeric_limits<double>::infinity();
     info.identity = std::numeric_limits<double>::infinity();
     info.good_values = "over 40 dB is hard to see, under 25 dB is plainly bad; says little between kinds of distortion";
-    info.conventions = {{"exact", "no floor under the MSE: infinite for identical images", {}},
-                        {"piq", "adds 1e-8 to the MSE: 80 dB for identical images; also pyiqa", {{"eps", 1e-8}}}};
+    info.conventions = {
+        {"exact", "no floor under the MSE: infinite for identical images", {}},
+        {"piq", "adds 1e-8 to the MSE: 80 dB for identical images; also pyiqa", {{"eps", 1e-8}}},
+        {"psnry", "pyiqa's psnry: luma (BT.601) only, adds 1e-8 to the MSE", {{"eps", 1e-8}, {"luma", "bt601"}}},
+        {"libvmaf",
+         "every channel a plane of its own, at most 60 dB as for 8 bit; the mean over planes",
+         {{"cap", 60.0}, {"per_channel_mean", true}}}};
     info.parameters = {{"eps", "added to the mean squared error", 0.0, 0.0, 1.0, false, {}},
                        {"cap",
-                        "the score is at most this many dB",
+                        "the score (with per_channel_mean, of each channel) is at most this many dB",
                         std::numeric_limits<double>::infinity(),
                         0.0,
                         std::numeric_limits<double>::infinity(),
+                        false,
+                        {}},
+                       {"luma",
+                        "score one plane: Y of BT.601, or the same in studio range (BasicSR's Y channel)",
+                        "none",
+                        {},
+                        {},
+                        false,
+                        {"none", "bt601", "ycbcr_studio"}},
+                       {"per_channel_mean",
+                        "the mean of the channels' PSNRs, not the PSNR of their mean squared error",
+                        false,
+                        {},
+                        {},
                         false,
                         {}}};
     return info;
   }
   static std::optional<WalkRequest> Walk(const Settings& s) {
+    if (s.Choice("luma") != "none" || s.Flag("per_channel_mean")) return std::nullopt;
     WalkRequest request;
     request.walk = PointwiseWalk{PointwiseLoss::kPsnr, s.Number("eps"), s.Number("cap")};
     return request;
   }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
-    Output<tracked> mse = Mse::Run(t, r, d, s);
-    return {MapScalars(t, Decibels{s.Number("eps"), s.Number("cap")}, mse.score), mse.map, 0};
+    const Decibels decibels{s.Number("eps"), s.Number("cap")};
+    const auto planes = [&](const auto& image) {
+      if (s.Choice("luma") == "bt601") return Luma(t, image);
+      return s.Choice("luma") == "none" ? image : StudioLuma(t, image);
+    };
+    const bool per_channel = s.Flag("per_channel_mean");
+    Output<tracked> mse = MeanScore(t, Map(t, SquaredError{}, planes(r), planes(d)), 0, {1.0, 0.0}, per_channel);
+    const auto score = MapScalars(t, decibels, mse.score);
+    return {per_channel ? MeanOf(t, score) : score, mse.map, 0};
   }
 };
 
@@ -190,6 +192,7 @@ struct LogCosh {
     MetricInfo info = PointwiseInfo("logcosh", "Mean of log cosh e.", "log cosh e, CxHxW",
                                     "faceswap logcosh; torchmetrics LogCoshError");
     info.good_values = "close to mse / 2 for errors well under 1";
+    info.aliases = {{"faceswap/logcosh", "standard"}};
     return info;
   }
   static std::optional<WalkRequest> Walk(const Settings&) { return WalkFor(PointwiseLoss::kLogCosh); }

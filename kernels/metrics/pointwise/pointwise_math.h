@@ -4,13 +4,14 @@
 // subgradient 0 at a kink. The formulas are textbook ones; where libraries differ the constant that we take is named:
 //
 //   Huber        0.5 e^2 for |e| <= delta, else delta (|e| - delta / 2); torch HuberLoss. torch's default delta of 1
-//   makes
-//                it half the MSE on [0, 1] images, so ours is 8/255.
+//                makes it half the MSE on [0, 1] images, so ours is 8/255.
 //   smooth L1    Huber / beta; torch SmoothL1Loss.
 //   Charbonnier  sqrt(e^2 + eps^2), eps 1e-3; identical images score eps, unless it is subtracted.
 //   log-cosh     |e| + log(1 + exp(-2|e|)) - log 2, and its series e^2/2 - e^4/12 below |e| = 0.05, where float
-//   cancels. PSNR         10 log10(1 / MSE), infinite for identical images. piq and pyiqa add 1e-8 to the MSE: at most
-//   80 dB.
+//                cancels.
+//   PSNR         10 log10(1 / MSE), infinite for identical images. piq and pyiqa add 1e-8 to the MSE: at most 80 dB.
+//                Some score luma only, or each channel by itself: options luma and per_channel_mean. libvmaf floors the
+//                MSE (at 1e-16 of 0..255, far below its cap) and caps at 6 dB a bit plus 12: 60 dB for 8 bit.
 #pragma once
 
 #include "kernels/metrics/functors.h"

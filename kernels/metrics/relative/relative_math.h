@@ -1,0 +1,64 @@
+// Errors relative to the reference: MAPE, wMAPE, SMAPE and MASE. With e = distorted - reference, on the [0, 1] scale,
+// every channel alike, any size from 1x1:
+//
+//   mape   mean |e| / max(|r|, eps). torchmetrics' eps is 1.17e-6, and so is our default, but a black reference sample
+//          that is off by one 8-bit step then counts 3351; convention image takes 1/255, the smallest step.
+//   wmape  sum |e| / max(sum |r|, 1.17e-6): the weighted form, which dark samples do not upset; torchmetrics.
+//   smape  mean 2 |e| / max(|r| + |d|, 1.17e-6), from 0 to 2; torchmetrics. Convention unit leaves out the 2. Where
+//   both
+//          samples are 0 it is 0.
+//   mase   mean |e| / Q. For time series (R. J. Hyndman, A. B. Koehler, "Another look at measures of forecast
+//   accuracy",
+//          2006) Q is the mean absolute error of a forecast that repeats the last value. No library defines it for
+//          images; ours, spatial_naive, lets each sample be forecast by its neighbour: Q is the mean of |difference|
+//          over all pairs of horizontal and of vertical neighbours of the reference, in one pool. mean_naive forecasts
+//          the mean of the reference: Q = mean |r - mean r|. Q is at least 1 / (255 * 256), which keeps flat references
+//          finite.
+//
+// All denominators but smape's depend on the reference only, so the gradient is sign(e) over denominator and count; at
+// e = 0 it is 0.
+#pragma once
+
+#include "kernels/metrics/functors.h"
+
+LIKENESS_BEGIN_TARGET
+
+// torchmetrics' floor under a denominator.
+inline constexpr double kRelativeFloor = 1.17e-6;
+inline constexpr double kMaseFloor = 1.0 / (255.0 * 256.0);
+
+struct PercentageError {
+  double eps;
+  LIKENESS_HD auto operator()(auto r, auto d) const { return Abs(d - r) / Max(Abs(r), eps); }
+};
+
+struct SymmetricPercentageError {
+  double factor;
+  LIKENESS_HD auto operator()(auto r, auto d) const {
+    const auto sum = Abs(r) + Abs(d);
+    return Abs(d - r) * factor / Select(Value(sum) > kRelativeFloor, sum, kRelativeFloor);
+  }
+};
+
+// |e| over a denominator of the whole picture.
+struct ScaledAbsoluteError {
+  LIKENESS_HD auto operator()(auto r, auto d, auto denominator) const { return Abs(d - r) / denominator; }
+};
+
+struct DeviationFrom {
+  LIKENESS_HD auto operator()(auto x, auto center) const { return Abs(x - center); }
+};
+
+// On scalars: max(x, floor) / divisor.
+struct FlooredOver {
+  double floor, divisor;
+  LIKENESS_HD auto operator()(auto x) const { return Max(x, floor) * (1.0 / divisor); }
+};
+
+// On scalars: sums over `count` terms in all, as their mean, at least kMaseFloor.
+struct PooledMean {
+  double count;
+  LIKENESS_HD auto operator()(auto... sums) const { return Max((sums + ...) * (1.0 / count), kMaseFloor); }
+};
+
+LIKENESS_END_TARGET
