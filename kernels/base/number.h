@@ -153,6 +153,17 @@ LIKENESS_HD auto Select(M condition, const A& yes, const B& no) {
   }
 }
 
+// f(x) for a functor of one number, differentiated once by itself however many partials x carries.
+template <class F, class T>
+LIKENESS_HD T Apply(const F& f, const T& x) {
+  if constexpr (DualNumber<T>) {
+    const auto y = f(Dual<std::remove_cvref_t<decltype(x.v)>, 1>::Variable(x.v, 0));
+    return x.Chain(y.v, y.d[0]);
+  } else {
+    return f(x);
+  }
+}
+
 template <class T>
 LIKENESS_HD T Sqrt(const T& x) {
   if constexpr (DualNumber<T>) {
