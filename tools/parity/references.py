@@ -1,0 +1,114 @@
+"""The reference implementations of the metrics that are not learned, by our request's name.
+
+Each takes two float64 tensors, 1x3xHxW on [0, 1], and returns a number. `files` are the same images as 8-bit PNG, for
+tools that read files.
+"""
+
+import re
+import subprocess
+
+import flip_evaluator
+import numpy as np
+import piq
+import skimage.metrics
+import ssimulacra2
+import torch
+import torchmetrics.functional as tm
+import torchmetrics.functional.image as tmi
+from pyiqa.archs import gmsd_arch, nlpd_arch, ssim_arch
+from torchmetrics.functional.image.vif import visual_information_fidelity
+
+BUTTERAUGLI = "butteraugli_main"
+
+
+def image(x):
+    return x[0].permute(1, 2, 0).numpy()
+
+
+def skimage_ssim(r, d, **more):
+    return skimage.metrics.structural_similarity(image(r), image(d), data_range=1.0, channel_axis=2, **more)
+
+
+def wang(r, d):
+    return skimage_ssim(r, d, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+
+
+def flip(r, d):
+    return flip_evaluator.evaluate(image(r).astype(np.float32), image(d).astype(np.float32), "LDR")[1]
+
+
+def butteraugli(norm):
+    def run(files):
+        out = subprocess.run([BUTTERAUGLI, *map(str, files), "--pnorm", "3"], check=True, capture_output=True, text=True).stdout
+        numbers = re.findall(r"-?\d+\.\d+", out)
+        return float(numbers[0 if norm == "max" else 1])
+
+    return run
+
+
+def vifp_torchmetrics(r, d):
+    return visual_information_fidelity(d, r).item()
+
+
+# name: (package, function of two tensors)
+OF_TENSORS = {
+    "mae": ("torch", lambda r, d: (d - r).abs().mean()),
+    "mse": ("torch", lambda r, d: ((d - r) ** 2).mean()),
+    "psnr": ("skimage", lambda r, d: skimage.metrics.peak_signal_noise_ratio(image(r), image(d), data_range=1.0)),
+    "psnr:piq": ("piq", lambda r, d: piq.psnr(d, r)),
+    "huber": ("torch", lambda r, d: torch.nn.functional.huber_loss(d, r, delta=8 / 255)),
+    "smooth_l1": ("torch", lambda r, d: torch.nn.functional.smooth_l1_loss(d, r, beta=8 / 255)),
+    "logcosh": ("torchmetrics", lambda r, d: tm.log_cosh_error(d.flatten(), r.flatten())),
+    "mape": ("torchmetrics", lambda r, d: tm.mean_absolute_percentage_error(d.flatten(), r.flatten())),
+    "wmape": ("torchmetrics", lambda r, d: tm.weighted_mean_absolute_percentage_error(d.flatten(), r.flatten())),
+    "smape": ("torchmetrics", lambda r, d: tm.symmetric_mean_absolute_percentage_error(d.flatten(), r.flatten())),
+    "ssim": ("skimage", wang),
+    "ssim:skimage_default": ("skimage", skimage_ssim),
+    "ssim:piq": ("piq", lambda r, d: piq.ssim(d, r)),
+    "ssim:torchmetrics": ("torchmetrics", lambda r, d: tmi.structural_similarity_index_measure(d, r, data_range=1.0)),
+    "ssim:pyiqa": ("pyiqa", lambda r, d: ssim_arch.SSIM()(d, r)),
+    "ssim:pyiqa_color": ("pyiqa", lambda r, d: ssim_arch.SSIM(test_y_channel=False)(d, r)),
+    "ms_ssim:piq": ("piq", lambda r, d: piq.multi_scale_ssim(d, r)),
+    "ms_ssim:torchmetrics": (
+        "torchmetrics",
+        lambda r, d: tmi.multiscale_structural_similarity_index_measure(d, r, data_range=1.0),
+    ),
+    "ms_ssim:pyiqa": ("pyiqa", lambda r, d: ssim_arch.MS_SSIM()(d, r)),
+    "iw_ssim": ("piq", lambda r, d: piq.information_weighted_ssim(d, r)),
+    "gmsd": ("piq", lambda r, d: piq.gmsd(d, r)),
+    "gmsd:pyiqa": ("pyiqa", lambda r, d: gmsd_arch.GMSD()(d, r)),
+    "ms_gmsd": ("piq", lambda r, d: piq.multi_scale_gmsd(d, r)),
+    "ms_gmsdc": ("piq", lambda r, d: piq.multi_scale_gmsd(d, r, chromatic=True)),
+    "vifp:piq": ("piq", lambda r, d: piq.vif_p(d, r)),
+    "vifp:torchmetrics": ("torchmetrics", vifp_torchmetrics),
+    "fsim": ("piq", lambda r, d: piq.fsim(d, r, chromatic=False)),
+    "fsimc": ("piq", lambda r, d: piq.fsim(d, r)),
+    "vsi": ("piq", lambda r, d: piq.vsi(d, r)),
+    "mdsi": ("piq", lambda r, d: piq.mdsi(d, r)),
+    "mdsi:mult": ("piq", lambda r, d: piq.mdsi(d, r, combination="mult")),
+    "haarpsi": ("piq", lambda r, d: piq.haarpsi(d, r)),
+    "srsim": ("piq", lambda r, d: piq.srsim(d, r)),
+    "nlpd": ("pyiqa", lambda r, d: nlpd_arch.NLPD().to(r)(d, r)),
+    "cw_ssim": ("pyiqa", lambda r, d: ssim_arch.CW_SSIM()(d, r)),
+    "flip": ("flip-evaluator", flip),
+}
+
+# name: (package, function of two paths)
+OF_FILES = {
+    "ssimulacra2": ("ssimulacra2 (PyPI)", lambda files: ssimulacra2.compute_ssimulacra2(*map(str, files))),
+    "butteraugli": ("butteraugli_main", butteraugli("max")),
+    "butteraugli:pnorm3": ("butteraugli_main", butteraugli("3")),
+}
+
+
+def score(name, tensors, files):
+    with torch.no_grad():
+        value = OF_TENSORS[name][1](*tensors) if name in OF_TENSORS else OF_FILES[name][1](files)
+    return float(value)
+
+
+def package(name):
+    return (OF_TENSORS.get(name) or OF_FILES[name])[0]
+
+
+NAMES = [*OF_TENSORS, *OF_FILES]
