@@ -1,6 +1,6 @@
 // Every gradient against central differences of the same score in double, away from kinks.
 //
-// Pixels are multiples of 2^-10 and the step is 2^-14, so that both sides of a difference are exact in float32 input.
+// Pixels are multiples of 2^-10 and the step is 2^-18, so that both sides of a difference are exact in float32 input.
 // ffl's default convention holds its weight constant for the gradient: there the difference of the score is another
 // number, and the reference's own gradient (tests/golden/ffl.csv) is the check; its undetached convention is checked
 // here.
@@ -16,7 +16,7 @@
 namespace likeness::testing {
 namespace {
 
-constexpr double kStep = 1.0 / 16384.0;
+constexpr double kStep = 1.0 / 262144.0;
 
 bool Detached(const std::string& id) { return id == "ffl:detached"; }
 // Rounding passes the gradient straight through: the score itself is a staircase.

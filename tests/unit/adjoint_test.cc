@@ -8,7 +8,9 @@
 #include "kernels/metrics/functors.h"
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/fft/fft.h"
+#include "kernels/ops/filter_bank/filter_bank.h"
 #include "kernels/ops/ops_cpu.h"
+#include "kernels/ops/order/order.h"
 #include "kernels/ops/permute/permute.h"
 #include "kernels/ops/pool/pool.h"
 #include "kernels/ops/reduce/reduce.h"
@@ -112,9 +114,11 @@ TEST(Adjoint, Permute) {
 
 TEST(Adjoint, ResizeBilinear) {
   for (const Shape& shape : kShapes) {
-    for (const auto& [width, height] : {std::pair{40, 50}, std::pair{9, 4}, std::pair{64, 3}}) {
+    for (const auto& [width, height] : {std::pair{40, 50}, std::pair{9, 4}, std::pair{64, 3}, std::pair{1, 1}}) {
       CheckAdjoint("resize", shape,
                    [&, w = width, h = height](CpuTape& t, const auto& x) { return ResizeBilinear(t, x, w, h); });
+      CheckAdjoint("resize by corners", shape,
+                   [&, w = width, h = height](CpuTape& t, const auto& x) { return ResizeByCorners(t, x, w, h); });
     }
   }
 }
@@ -125,6 +129,100 @@ TEST(Adjoint, RealFftAndSelect) {
     CheckAdjoint("select", shape, [&](CpuTape& t, const auto& x) {
       return SelectChannels(t, RealFft(t, x), shape.channels, shape.channels);
     });
+  }
+}
+
+TEST(Adjoint, InverseRealFft) {
+  for (const Shape& half : {Shape{1, 1, 2}, Shape{4, 5, 4}, Shape{9, 16, 2}, Shape{17, 12, 6}}) {
+    for (const int width : {2 * half.width - 2, 2 * half.width - 1}) {
+      if (width < 1) continue;
+      CheckAdjoint("inverse fft", half, [&](CpuTape& t, const auto& x) { return InverseRealFft(t, x, width); });
+    }
+  }
+}
+
+TEST(Adjoint, ExpandSpectrum) {
+  for (const Shape& shape : kShapes) {
+    for (const int by : {1, 2, 3}) {
+      const int width = (shape.width + by - 1) / by, height = (shape.height + by - 1) / by;
+      CheckAdjoint("expand", shape,
+                   [&](CpuTape& t, const auto& x) { return ExpandSpectrum(t, RealFft(t, x), width, height); });
+    }
+  }
+}
+
+// Filters of no symmetry at all.
+void FillSkewed(const BankSpec& spec, double* filters, double* constants) {
+  std::mt19937 random(9);
+  for (int i = 0; i < spec.filters * spec.height * spec.width; ++i) filters[i] = random() / 4294967296.0;
+  for (int i = 0; i < spec.constants; ++i) constants[i] = i;
+}
+
+TEST(Adjoint, FilterBands) {
+  for (Shape shape : kShapes) {
+    const BankSpec bank{"skewed", shape.width, shape.height, shape.width, shape.height, 5, 0, &FillSkewed};
+    shape.channels = 2;
+    CheckAdjoint("filter bands", shape, [&](CpuTape& t, const auto& x) { return FilterBands(t, x, bank, 1, 3); });
+  }
+}
+
+// The inverse of a transform is what was transformed, and the full spectrum says the same as its half.
+TEST(Fft, InversesAgree) {
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(std::to_string(shape.width) + "x" + std::to_string(shape.height));
+    Workspace workspace;
+    ASSERT_TRUE(workspace.arena().Reserve(64 << 20));
+    Cpu cpu;
+    CpuTape t(cpu, workspace, false);
+    auto x = t.Make<false>({shape.width, shape.height, 1}, "values");
+    Randomise(t, x, 1);
+    auto spectrum = RealFft(t, x);
+    auto back = InverseRealFft(t, spectrum, shape.width);
+    const BankSpec ones{"ones",
+                        shape.width,
+                        shape.height,
+                        shape.width,
+                        shape.height,
+                        1,
+                        0,
+                        [](const BankSpec& spec, double* filters, double*) {
+                          std::fill(filters, filters + spec.width * spec.height, 1.0);
+                        }};
+    auto bands = FilterBands(t, ExpandSpectrum(t, spectrum, shape.width, shape.height), ones, 0, 1);
+    for (int y = 0; y < shape.height; ++y) {
+      for (int i = 0; i < shape.width; ++i) {
+        EXPECT_NEAR(Row(t.View(back), 0, y)[i], Row(t.View(x), 0, y)[i], 1e-14);
+        EXPECT_NEAR(Row(t.View(bands), 0, y)[i], Row(t.View(x), 0, y)[i], 1e-14);
+        EXPECT_NEAR(Row(t.View(bands), 1, y)[i], 0.0, 1e-14);
+      }
+    }
+  }
+}
+
+// The gradient of an order statistic lands on the samples that have its value.
+TEST(Order, MedianAndMinimumSendTheirGradientToTheirSamples) {
+  Workspace workspace;
+  ASSERT_TRUE(workspace.arena().Reserve(1 << 20));
+  Cpu cpu;
+  CpuTape t(cpu, workspace, false);
+  auto x = t.Make<true>({3, 2, 2}, "values");
+  const double values[2][6] = {{5, 1, 4, 1, 3, 2}, {7, 7, 7, 7, -2, 9}};
+  for (int c = 0; c < 2; ++c) {
+    for (int i = 0; i < 6; ++i) Row(t.View(x), c, i / 3)[i % 3] = values[c][i];
+  }
+  auto median = LowerMedian(t, x);
+  auto least = ChannelMin(t, x);
+  EXPECT_EQ(t.Values(median)[0], 2.0);
+  EXPECT_EQ(t.Values(median)[1], 7.0);
+  EXPECT_EQ(t.Values(least)[0], 1.0);
+  EXPECT_EQ(t.Values(least)[1], -2.0);
+  EXPECT_EQ(*t.Values(Min(t, x)), -2.0);
+  auto score = MeanOf(t, MapScalars(t, AddScaled{10.0}, median, least));
+  t.Backward(score);
+  const PlanesView gradient = t.LeafGradient(x);
+  const double expected[2][6] = {{0, 2.5, 0, 2.5, 0, 0.5}, {0.5, 0, 0, 0, 5, 0}};
+  for (int c = 0; c < 2; ++c) {
+    for (int i = 0; i < 6; ++i) EXPECT_EQ(Row(gradient, c, i / 3)[i % 3], expected[c][i]) << c << " " << i;
   }
 }
 

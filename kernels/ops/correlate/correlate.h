@@ -53,6 +53,7 @@ inline Kernel Transposed(Kernel kernel) {
   return kernel;
 }
 inline Kernel PrewittX() { return {{{{1.0 / 3, 1.0 / 3, 1.0 / 3}, {-1.0, 0.0, 1.0}}}}; }
+inline Kernel ScharrX() { return {{{{3.0 / 16, 10.0 / 16, 3.0 / 16}, {-1.0, 0.0, 1.0}}}}; }
 
 template <class T, bool tracked>
 Planes<tracked> Correlate(T& t, const Planes<tracked>& x, Kernel kernel, Border border) {

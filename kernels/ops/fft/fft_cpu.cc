@@ -14,6 +14,23 @@ std::complex<Real>* ComplexPlane(const PlanesView& scratch, int channel) {
 // Whether a stored column stands for two of the full spectrum.
 bool Twice(int column, int full_width) { return column > 0 && 2 * column != full_width; }
 
+// The signed frequency at index i of n: 0, 1, ..., -2, -1. The lone one of an even n is negative.
+int Frequency(int i, int n) { return i < (n + 1) / 2 ? i : i - n; }
+int IndexOf(int frequency, int n) { return frequency < 0 ? frequency + n : frequency; }
+
+// For each of `from` indices the index of the same frequency, times `sign`, among the `to` lowest; -1 where it is not
+// among them.
+std::vector<int> SameFrequency(int from, int to, int sign) {
+  std::vector<int> indices(from);
+  for (int i = 0; i < from; ++i) {
+    const int frequency = sign * Frequency(i, from);
+    // From an even side to all of it, the lone frequency is its own mirror.
+    const bool lone = from == to && 2 * i == from;
+    indices[i] = lone ? i : frequency >= -(to / 2) && frequency <= (to - 1) / 2 ? IndexOf(frequency, to) : -1;
+  }
+  return indices;
+}
+
 }  // namespace
 
 void RealFftForward(Cpu&, const PlanesView& x, const PlanesView& scratch, const PlanesView& out) {
@@ -61,6 +78,83 @@ void RealFftBackward(Cpu&, const PlanesView& upstream, const PlanesView& scratch
         for (int x = 0; x < shape.width; ++x)
           to[y * gradient.planes.stride() + x] += kept[y * gradient.planes.stride() + x];
       }
+    }
+  });
+}
+
+void InverseRealFftForward(Cpu&, const PlanesView& x, const PlanesView& scratch, const PlanesView& out) {
+  const Shape& shape = out.shape;
+  ForEachRow({x.shape.width, x.shape.height, shape.channels}, [&](int c, int y) {
+    const Real* real = Row(x, c, y);
+    const Real* imaginary = Row(x, c + shape.channels, y);
+    Real* to = Row(scratch, c, y);
+    for (int i = 0; i < x.shape.width; ++i) {
+      to[2 * i] = real[i];
+      to[2 * i + 1] = imaginary[i];
+    }
+  });
+  ParallelFor(shape.channels, 8 * shape.plane(), [&](int begin, int end) {
+    for (int c = begin; c < end; ++c) {
+      PocketInverse(shape.width, shape.height, ComplexPlane(scratch, c), scratch.stride() / 2, Row(out, c, 0),
+                    out.stride());
+    }
+  });
+}
+
+void InverseRealFftBackward(Cpu&, const PlanesView& upstream, const PlanesView& scratch, const GradientView& gradient) {
+  const Shape& shape = upstream.shape;
+  ParallelFor(shape.channels, 8 * shape.plane(), [&](int begin, int end) {
+    for (int c = begin; c < end; ++c) {
+      PocketForward(shape.width, shape.height, Row(upstream, c, 0), upstream.stride(), ComplexPlane(scratch, c),
+                    scratch.stride() / 2);
+    }
+  });
+  const Shape& half = gradient.planes.shape;
+  ForEachRow({half.width, half.height, shape.channels}, [&](int c, int y) {
+    const Real* from = Row(scratch, c, y);
+    Real* real = Row(gradient.planes, c, y);
+    Real* imaginary = Row(gradient.planes, c + shape.channels, y);
+    for (int i = 0; i < half.width; ++i) {
+      const Real weight = Twice(i, shape.width) ? Real(2) : Real(1);
+      real[i] = weight * from[2 * i] + (gradient.accumulate ? real[i] : Real(0));
+      imaginary[i] = weight * from[2 * i + 1] + (gradient.accumulate ? imaginary[i] : Real(0));
+    }
+  });
+}
+
+void ExpandForward(Cpu&, const PlanesView& x, const PlanesView& out) {
+  const int width = out.shape.width, height = out.shape.height, rows = x.shape.height;
+  const int channels = out.shape.channels / 2;
+  const int direct = (width + 1) / 2;  // columns of frequencies that are stored as they are
+  ForEachRow(out.shape, [&](int c, int y) {
+    const int frequency = Frequency(y, height);
+    const Real* stored = Row(x, c, IndexOf(frequency, rows));
+    const Real* mirrored = Row(x, c, (rows - frequency) % rows);
+    Real* to = Row(out, c, y);
+    const Real sign = c < channels ? Real(1) : Real(-1);
+    std::copy(stored, stored + direct, to);
+    for (int i = direct; i < width; ++i) to[i] = sign * mirrored[width - i];
+  });
+}
+
+void ExpandBackward(Cpu&, const PlanesView& upstream, const GradientView& gradient) {
+  const int width = upstream.shape.width, height = upstream.shape.height;
+  const Shape& half = gradient.planes.shape;
+  const int channels = half.channels / 2;
+  const int direct = (width + 1) / 2;
+  const std::vector<int> same = SameFrequency(half.height, height, 1);
+  const std::vector<int> opposite = SameFrequency(half.height, height, -1);
+  ForEachRow(half, [&](int c, int y) {
+    Real* to = Row(gradient.planes, c, y);
+    if (!gradient.accumulate) std::fill(to, to + half.width, Real(0));
+    if (same[y] >= 0) {
+      const Real* from = Row(upstream, c, same[y]);
+      for (int i = 0; i < direct; ++i) to[i] += from[i];
+    }
+    if (opposite[y] >= 0) {
+      const Real* from = Row(upstream, c, opposite[y]);
+      const Real sign = c < channels ? Real(1) : Real(-1);
+      for (int i = direct; i < width; ++i) to[width - i] += sign * from[i];
     }
   });
 }

@@ -3,6 +3,8 @@
 #include <cmath>
 
 #define POCKETFFT_NO_MULTITHREADING
+// Twiddle factors of the last lengths, behind a mutex; without, every call computes them.
+#define POCKETFFT_CACHE_SIZE 16
 #include "pocketfft_hdronly.h"
 
 namespace likeness {
@@ -39,6 +41,12 @@ void Inverse(int width, int height, std::complex<Real>* in, std::ptrdiff_t in_st
   pocketfft::c2r(ShapeOf(width, height), stride, StrideOf<Real>(out_stride), 1, pocketfft::BACKWARD, in, out, Real(1));
 }
 
+template <class Real>
+void Complex(int width, int height, bool forward, std::complex<Real>* data, std::ptrdiff_t row) {
+  const pocketfft::stride_t stride = StrideOf<std::complex<Real>>(row);
+  pocketfft::c2c(ShapeOf(width, height), stride, stride, {0, 1}, forward, data, data, Scale<Real>(width, height));
+}
+
 }  // namespace
 
 void PocketForward(int width, int height, const float* in, std::ptrdiff_t in_stride, std::complex<float>* out,
@@ -56,6 +64,13 @@ void PocketInverse(int width, int height, std::complex<float>* in, std::ptrdiff_
 void PocketInverse(int width, int height, std::complex<double>* in, std::ptrdiff_t in_stride, double* out,
                    std::ptrdiff_t out_stride) {
   Inverse(width, height, in, in_stride, out, out_stride);
+}
+
+void PocketComplex(int width, int height, bool forward, std::complex<float>* data, std::ptrdiff_t stride) {
+  Complex(width, height, forward, data, stride);
+}
+void PocketComplex(int width, int height, bool forward, std::complex<double>* data, std::ptrdiff_t stride) {
+  Complex(width, height, forward, data, stride);
 }
 
 }  // namespace likeness

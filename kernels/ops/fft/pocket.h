@@ -1,4 +1,4 @@
-// pocketfft behind two plain functions, so that one file pays for compiling it.
+// pocketfft behind three plain functions, so that one file pays for compiling it.
 #pragma once
 
 #include <complex>
@@ -17,5 +17,9 @@ void PocketInverse(int width, int height, std::complex<float>* in, std::ptrdiff_
                    std::ptrdiff_t out_stride);
 void PocketInverse(int width, int height, std::complex<double>* in, std::ptrdiff_t in_stride, double* out,
                    std::ptrdiff_t out_stride);
+
+// The transform of complex numbers, in place; `forward` says which way. Orthonormal.
+void PocketComplex(int width, int height, bool forward, std::complex<float>* data, std::ptrdiff_t stride);
+void PocketComplex(int width, int height, bool forward, std::complex<double>* data, std::ptrdiff_t stride);
 
 }  // namespace likeness

@@ -61,4 +61,21 @@ Planes<tracked> ResizeBilinear(T& t, const Planes<tracked>& x, int width, int he
   return out;
 }
 
+// Bilinear, the outermost samples of both images coinciding (torch align_corners=True), no antialiasing.
+template <class T, bool tracked>
+Planes<tracked> ResizeByCorners(T& t, const Planes<tracked>& x, int width, int height) {
+  const Shape in = x.shape();
+  if (in.width == width && in.height == height) return x;
+  auto out = t.template Make<tracked>(Shape{width, height, in.channels}, "ResizeByCorners", x, width, height);
+  const Cost cost{(in.count() + out.shape().count()) * t.device().bytes_per_sample(), 6 * out.shape().count()};
+  t.RunFor(out, cost, [&](auto& device) { ResizeByCornersForward(device, t.View(x), t.View(out)); });
+  if constexpr (tracked) {
+    t.Record(out, [x = x.slot(), out = out.slot(), cost](T& t) {
+      const GradientView gradient = t.Gradient(x);
+      t.Run(cost, [&](auto& device) { ResizeByCornersBackward(device, t.Upstream(out), gradient); });
+    });
+  }
+  return out;
+}
+
 }  // namespace likeness

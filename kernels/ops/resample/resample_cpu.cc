@@ -16,6 +16,9 @@ RowSums CopyRows(const std::vector<int>& sources) {
   return MakeRowSums(static_cast<int>(sources.size()), [&](int y, auto add) { add(sources[y], 1.0); });
 }
 
+// Where the samples of a resized image lie.
+enum class Grid { kCentres, kCorners };
+
 // Where an output sample of a bilinear resize lies between two input samples.
 struct Blend {
   int low;
@@ -23,22 +26,48 @@ struct Blend {
   Real weight;  // of high
 };
 
-std::vector<Blend> Blends(int in, int out) {
+std::vector<Blend> Blends(int in, int out, Grid grid) {
   std::vector<Blend> blends(out);
   for (int i = 0; i < out; ++i) {
-    const double at = std::max(0.0, (i + 0.5) * in / out - 0.5);
+    const double at = grid == Grid::kCentres ? std::max(0.0, (i + 0.5) * in / out - 0.5)
+                      : out == 1             ? 0.0
+                                             : 1.0 * i * (in - 1) / (out - 1);
     const int low = std::min(static_cast<int>(at), in - 1);
     blends[i] = {low, std::min(low + 1, in - 1), static_cast<Real>(at - low)};
   }
   return blends;
 }
 
-RowSums BlendRows(int in, int out) {
-  const std::vector<Blend> blends = Blends(in, out);
+RowSums BlendRows(int in, int out, Grid grid) {
+  const std::vector<Blend> blends = Blends(in, out, grid);
   return MakeRowSums(out, [&](int y, auto add) {
     const Blend& b = blends[y];
     add(b.low, 1.0 - double{b.weight});
     add(b.high, b.weight);
+  });
+}
+
+void BlendForward(const PlanesView& x, Grid grid, const PlanesView& out) {
+  const std::vector<Blend> blends = Blends(x.shape.width, out.shape.width, grid);
+  ApplySeparable(x, BlendRows(x.shape.height, out.shape.height, grid), out, false, [&](const Real* from, Real* to) {
+    for (int i = 0; i < out.shape.width; ++i) {
+      const Blend& b = blends[i];
+      to[i] = from[b.low] * (Real(1) - b.weight) + from[b.high] * b.weight;
+    }
+  });
+}
+
+void BlendBackward(const PlanesView& upstream, Grid grid, const GradientView& gradient) {
+  const Shape& shape = gradient.planes.shape;
+  const std::vector<Blend> blends = Blends(shape.width, upstream.shape.width, grid);
+  const RowSums sums = BlendRows(shape.height, upstream.shape.height, grid).Transposed(shape.height);
+  ApplySeparable(upstream, sums, gradient.planes, gradient.accumulate, [&](const Real* from, Real* to) {
+    std::fill(to, to + shape.width, Real(0));
+    for (int i = 0; i < upstream.shape.width; ++i) {
+      const Blend& b = blends[i];
+      to[b.low] += from[i] * (Real(1) - b.weight);
+      to[b.high] += from[i] * b.weight;
+    }
   });
 }
 
@@ -66,28 +95,16 @@ void PadBackward(Cpu&, const PlanesView& upstream, const Margins& margins, Borde
                  });
 }
 
-void ResizeForward(Cpu&, const PlanesView& x, const PlanesView& out) {
-  const std::vector<Blend> blends = Blends(x.shape.width, out.shape.width);
-  ApplySeparable(x, BlendRows(x.shape.height, out.shape.height), out, false, [&](const Real* from, Real* to) {
-    for (int i = 0; i < out.shape.width; ++i) {
-      const Blend& b = blends[i];
-      to[i] = from[b.low] * (Real(1) - b.weight) + from[b.high] * b.weight;
-    }
-  });
-}
+void ResizeForward(Cpu&, const PlanesView& x, const PlanesView& out) { BlendForward(x, Grid::kCentres, out); }
 
 void ResizeBackward(Cpu&, const PlanesView& upstream, const GradientView& gradient) {
-  const Shape& shape = gradient.planes.shape;
-  const std::vector<Blend> blends = Blends(shape.width, upstream.shape.width);
-  const RowSums sums = BlendRows(shape.height, upstream.shape.height).Transposed(shape.height);
-  ApplySeparable(upstream, sums, gradient.planes, gradient.accumulate, [&](const Real* from, Real* to) {
-    std::fill(to, to + shape.width, Real(0));
-    for (int i = 0; i < upstream.shape.width; ++i) {
-      const Blend& b = blends[i];
-      to[b.low] += from[i] * (Real(1) - b.weight);
-      to[b.high] += from[i] * b.weight;
-    }
-  });
+  BlendBackward(upstream, Grid::kCentres, gradient);
+}
+
+void ResizeByCornersForward(Cpu&, const PlanesView& x, const PlanesView& out) { BlendForward(x, Grid::kCorners, out); }
+
+void ResizeByCornersBackward(Cpu&, const PlanesView& upstream, const GradientView& gradient) {
+  BlendBackward(upstream, Grid::kCorners, gradient);
 }
 
 LIKENESS_END_TARGET

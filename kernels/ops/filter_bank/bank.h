@@ -1,0 +1,43 @@
+// Banks of real filters in the frequency plane, such as log-Gabor wavelets: made once for a size and kept, because
+// making one costs more than the transforms that use it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace likeness {
+
+// What a bank is and how it is made: plain data, so that planning costs nothing.
+struct BankSpec {
+  const char* name;  // banks of one name, size and image size are the same
+  int image_width;   // of the image whose spectrum is filtered
+  int image_height;
+  int width;  // of a filter: frequencies in the order of the transform, 0 first, nothing shifted
+  int height;
+  int filters;
+  int constants;  // numbers that come with the filters
+  // Fills `filters` planes of height x width numbers without padding, and the constants.
+  void (*fill)(const BankSpec& spec, double* filters, double* constants);
+};
+
+template <class Real>
+struct Bank {
+  std::vector<Real> filters;  // rows of width + kPad numbers
+  std::vector<double> constants;
+  int width = 0;
+  int height = 0;
+
+  // So that a vector may be read at the last number of a row.
+  static constexpr int kPad = 16;
+  const Real* Row(int filter, int y) const {
+    return filters.data() + (std::int64_t{filter} * height + y) * (width + kPad);
+  }
+};
+
+// From a cache that all threads share, which keeps the most recently used banks up to 64 MiB; a bank stays valid as
+// long as its holder. Two threads that want a new bank at once wait for one to make it.
+template <class Real>
+std::shared_ptr<const Bank<Real>> FindBank(const BankSpec& spec);
+
+}  // namespace likeness
