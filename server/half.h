@@ -1,4 +1,4 @@
-// float32 to IEEE 754 binary16, for maps and gradients sent at half size.
+// Between float32 and IEEE 754 binary16: maps and gradients sent at half size, masks received so.
 #pragma once
 
 #include <cstdint>
@@ -26,6 +26,21 @@ inline std::uint16_t ToHalf(float value) {
   }
   const std::uint32_t rounding = 0xfffu + (magnitude >> 13 & 1u);
   return static_cast<std::uint16_t>(sign | (magnitude - 0x38000000u + rounding) >> 13);
+}
+
+// Exact.
+inline float FromHalf(std::uint16_t half) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000u) << 16;
+  const std::uint32_t exponent = half >> 10 & 0x1fu;
+  const std::uint32_t fraction = half & 0x3ffu;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const std::uint32_t bits = sign | (exponent == 0x1fu ? 0xffu : exponent + 112u) << 23 | fraction << 13;
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
 }
 
 }  // namespace likeness::server

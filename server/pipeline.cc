@@ -56,11 +56,16 @@ absl::Status Pipeline::Start(PairWork& work) {
     return WithReason(absl::InvalidArgumentError("the request names no metric; ListMetrics tells which there are"),
                       kBadParameter);
   }
-  if (static_cast<std::int64_t>(work.metrics.size()) > options_.max_metrics) {
-    return WithReason(absl::InvalidArgumentError(absl::StrCat("the request names ", work.metrics.size(),
-                                                              " metrics; this server takes up to ",
-                                                              options_.max_metrics, " (max_metrics)")),
-                      kBadParameter);
+  std::int64_t metric_count = 0;
+  for (const MetricAsk& ask : work.metrics) {
+    metric_count += ask.is_composition() ? static_cast<std::int64_t>(ask.terms.size()) : 1;
+  }
+  if (metric_count > options_.max_metrics) {
+    return WithReason(
+        absl::InvalidArgumentError(absl::StrCat("the request names ", metric_count,
+                                                " metrics, terms of compositions counted; this server takes up to ",
+                                                options_.max_metrics, " (max_metrics)")),
+        kBadParameter);
   }
   if (!(work.alpha_background >= 0.0 && work.alpha_background <= 1.0)) {
     return WithReason(
@@ -106,7 +111,6 @@ void Pipeline::Prepare(PairWork& work) {
 
 absl::Status Pipeline::Admit(PairWork& work, FileHeader (&headers)[2]) {
   std::int64_t decoded_bytes = 0;
-  std::int64_t scratch_bytes = 0;
   const ImageSource* const sources[2] = {&work.reference, &work.distorted};
   for (int i = 0; i < 2; ++i) {
     if (const auto* raw = std::get_if<RawSamples>(sources[i])) {
@@ -116,7 +120,7 @@ absl::Status Pipeline::Admit(PairWork& work, FileHeader (&headers)[2]) {
       const absl::string_view file = std::get<EncodedFile>(*sources[i]).bytes;
       ASSIGN_OR_RETURN(headers[i], ReadHeader(file, options_.image_limits, kNames[i]));
       decoded_bytes += headers[i].image_bytes();
-      scratch_bytes = std::max(scratch_bytes, headers[i].scratch_bytes);
+      work.scratch_bytes = std::max(work.scratch_bytes, headers[i].scratch_bytes);
       // The shape is what plans are made of; the pixels follow.
       work.views[i].width = headers[i].width;
       work.views[i].height = headers[i].height;
@@ -134,9 +138,11 @@ absl::Status Pipeline::Admit(PairWork& work, FileHeader (&headers)[2]) {
                                                               SizeOf(distorted), "; sizes must match")),
                       kSizeMismatch);
   }
+  ASSIGN_OR_RETURN(const RegionWeightsCost weights_cost,
+                   CheckMasks(work.region_weights, options_.image_limits, distorted.width, distorted.height));
+  work.scratch_bytes = std::max(work.scratch_bytes, weights_cost.scratch_bytes);
   RETURN_IF_ERROR(ResolveMetrics(work));
-  RETURN_IF_ERROR(Charge(work, decoded_bytes + scratch_bytes));
-  return absl::OkStatus();
+  return Charge(work, decoded_bytes + weights_cost.plane_bytes + work.scratch_bytes);
 }
 
 absl::Status Pipeline::ResolveMetrics(PairWork& work) {
@@ -147,34 +153,35 @@ absl::Status Pipeline::ResolveMetrics(PairWork& work) {
   for (std::size_t i = 0; i < work.metrics.size(); ++i) {
     const MetricAsk& ask = work.metrics[i];
     MetricOutcome& outcome = work.outcomes[i];
-    absl::StatusOr<ResolvedMetric> resolved = scorer_.Resolve(ask.request);
-    if (!resolved.ok()) {
-      outcome.result.status = resolved.status();
-      if (IsCallersMistake(resolved.status())) ++mistakes;
+    absl::Status& status = outcome.result.status;
+    status = Resolve(ask, outcome);
+    if (!status.ok()) {
+      if (IsCallersMistake(status)) ++mistakes;
       continue;
     }
-    outcome.resolved = *std::move(resolved);
-    const absl::StatusOr<Plan> plan = scorer_.MakePlan(outcome.resolved, work.views[0], work.views[1]);
-    if (!plan.ok()) {
-      outcome.result.status = plan.status();
+    const absl::StatusOr<std::vector<Plan>> plans = MakePlans(work, ask, outcome);
+    status = plans.status();
+    if (!status.ok()) continue;
+    // All terms' tensors are made; one of each kind leaves.
+    std::int64_t made_bytes = 0;
+    std::int64_t sent_bytes = 0;
+    for (const Plan& plan : *plans) {
+      made_bytes += plan.output_bytes;
+      sent_bytes = std::max(sent_bytes, plan.output_bytes);
+    }
+    if (ask.half_output) sent_bytes /= 2;
+    if (sent_bytes > options_.max_output_bytes - wire_bytes) {
+      status = absl::ResourceExhaustedError(absl::StrCat(
+          "the map and gradient of ", ask.is_composition() ? kComposition : outcome.resolved.info->id, " are ",
+          sent_bytes, " bytes, and this response already has ", wire_bytes, "; this server sends up to ",
+          options_.max_output_bytes, " (max_output_bytes); ask for float16 or for fewer in one request"));
       continue;
     }
-    const std::int64_t output_wire_bytes = ask.half_output ? plan->output_bytes / 2 : plan->output_bytes;
-    if (output_wire_bytes > options_.max_output_bytes - wire_bytes) {
-      outcome.result.status = absl::ResourceExhaustedError(
-          absl::StrCat("the map and gradient of ", outcome.resolved.info->id, " are ", output_wire_bytes,
-                       " bytes, and this response already has ", wire_bytes, "; this server sends up to ",
-                       options_.max_output_bytes, " (max_output_bytes); ask for float16 or for fewer in one request"));
-      continue;
-    }
-    wire_bytes += output_wire_bytes;
+    wire_bytes += sent_bytes;
     // As floats from the scorer, in the response, and in the transport.
-    held_bytes += plan->output_bytes + 2 * output_wire_bytes;
-    const auto lane = static_cast<int>(outcome.resolved.info->learned ? Lane::kLearned : Lane::kPixel);
-    work.lane_metrics[lane].push_back(outcome.resolved);
-    work.lane_outcomes[lane].push_back(static_cast<int>(i));
-    work.lane_output_bytes[lane] += plan->output_bytes;
-    work.lane_operations[lane] += plan->operations;
+    held_bytes += made_bytes + 2 * sent_bytes;
+    if (!ask.is_composition()) AddToLane(work, outcome, plans->front());
+    for (std::size_t k = 0; k < outcome.terms.size(); ++k) AddToLane(work, outcome.terms[k], (*plans)[k]);
   }
   if (mistakes == work.metrics.size()) {
     const absl::Status& first = work.outcomes[0].result.status;
@@ -184,25 +191,67 @@ absl::Status Pipeline::ResolveMetrics(PairWork& work) {
   return Charge(work, held_bytes);
 }
 
+absl::Status Pipeline::Resolve(const MetricAsk& ask, MetricOutcome& outcome) const {
+  if (!ask.is_composition()) {
+    ASSIGN_OR_RETURN(outcome.resolved, scorer_.Resolve(ask.request));
+    return absl::OkStatus();
+  }
+  outcome.terms.resize(ask.terms.size());
+  for (std::size_t i = 0; i < ask.terms.size(); ++i) {
+    absl::StatusOr<ResolvedMetric> resolved = scorer_.Resolve(ask.terms[i].request);
+    if (!resolved.ok()) return OfTerm(ask, static_cast<int>(i), resolved.status());
+    outcome.terms[i].resolved = *std::move(resolved);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<Plan>> Pipeline::MakePlans(const PairWork& work, const MetricAsk& ask,
+                                                      const MetricOutcome& outcome) const {
+  const auto plan = [&](const ResolvedMetric& resolved) {
+    return scorer_.MakePlan(resolved, work.views[0], work.views[1], !work.region_weights.empty());
+  };
+  std::vector<Plan> plans;
+  if (!ask.is_composition()) {
+    ASSIGN_OR_RETURN(plans.emplace_back(), plan(outcome.resolved));
+  }
+  for (std::size_t i = 0; i < outcome.terms.size(); ++i) {
+    const absl::StatusOr<Plan> of_term = plan(outcome.terms[i].resolved);
+    if (!of_term.ok()) return OfTerm(ask, static_cast<int>(i), of_term.status());
+    plans.push_back(*of_term);
+  }
+  return plans;
+}
+
+void Pipeline::AddToLane(PairWork& work, Scored& scored, const Plan& plan) {
+  const auto lane = static_cast<int>(scored.resolved.info->learned ? Lane::kLearned : Lane::kPixel);
+  work.lane_metrics[lane].push_back(scored.resolved);
+  work.lane_results[lane].push_back(&scored.result);
+  work.lane_output_bytes[lane] += plan.output_bytes;
+  work.lane_operations[lane] += plan.operations;
+}
+
 absl::Status Pipeline::Decode(PairWork& work, const FileHeader (&headers)[2]) {
   const ImageSource* const sources[2] = {&work.reference, &work.distorted};
-  std::int64_t scratch_bytes = 0;
   for (int i = 0; i < 2; ++i) {
     if (std::holds_alternative<RawSamples>(*sources[i])) {
       const absl::Status finite = CheckFinite(work.views[i], kNames[i]);
       if (!finite.ok()) return WithReason(finite, kNonFinitePixel);
     } else {
-      scratch_bytes = std::max(scratch_bytes, headers[i].scratch_bytes);
       ASSIGN_OR_RETURN(work.decoded[i], DecodeFile(std::get<EncodedFile>(*sources[i]).bytes, headers[i], kNames[i]));
       work.views[i] = work.decoded[i].view();
     }
   }
-  work.lease.Shrink(scratch_bytes);
+  if (!work.region_weights.empty()) {
+    ASSIGN_OR_RETURN(work.weights, CombineMasks(work.region_weights, options_.image_limits, work.views[1].width,
+                                                work.views[1].height));
+  }
+  work.lease.Shrink(work.scratch_bytes);
   return absl::OkStatus();
 }
 
 void Pipeline::Enqueue(PairWork& work) {
-  const std::int64_t image_bytes = work.views[0].size_bytes() + work.views[1].size_bytes();
+  const std::int64_t image_bytes =
+      work.views[0].size_bytes() + work.views[1].size_bytes() + work.weights.view().size_bytes();
   int job_count = 0;
   for (const auto& metrics : work.lane_metrics) job_count += metrics.empty() ? 0 : 1;
   if (job_count == 0) {
@@ -220,6 +269,8 @@ void Pipeline::Enqueue(PairWork& work) {
     job->pair.distorted = work.views[1];
     job->pair.metrics = work.lane_metrics[i];
     job->pair.alpha_background = work.alpha_background;
+    job->pair.weights = work.weights.view();
+    job->pair.averaging = work.region_weights.averaging;
     job->bytes = image_bytes + work.lane_output_bytes[i];
     job->operations = work.lane_operations[i];
     job->deadline = work.deadline;
@@ -239,19 +290,19 @@ void Pipeline::OnJobDone(PairWork& work, Lane lane, Job& job, const absl::Status
   telemetry_.ObserveStage(Stage::kQueue, work.lane_queue_time[i]);
   if (status.ok()) {
     telemetry_.ObserveStage(Stage::kCompute, work.lane_compute_time[i]);
-    for (std::size_t k = 0; k < work.lane_outcomes[i].size(); ++k) {
-      work.outcomes[work.lane_outcomes[i][k]].result = std::move(job.pair.results[k]);
+    for (std::size_t k = 0; k < work.lane_results[i].size(); ++k) {
+      *work.lane_results[i][k] = std::move(job.pair.results[k]);
     }
   }
   if (work.pending.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
   Join(work);
   std::int64_t output_bytes = 0;
   for (const std::int64_t bytes : work.lane_output_bytes) output_bytes += bytes;
-  // Converting and copying megabytes would keep this slot from its next batch; a few numbers would not.
+  // Summing, converting and copying megabytes would keep this slot from its next batch; a few numbers would not.
   if (output_bytes > 0) {
-    workers_.Post(std::move(work.done));
+    workers_.Post([&work] { Finish(work); });
   } else {
-    CallDone(work);
+    Finish(work);
   }
 }
 
@@ -262,6 +313,15 @@ void Pipeline::Join(PairWork& work) {
     work.compute_time = std::max(work.compute_time, work.lane_compute_time[i]);
     work.batch_size = std::max(work.batch_size, work.lane_batch_size[i]);
   }
+}
+
+void Pipeline::Finish(PairWork& work) {
+  for (std::size_t i = 0; work.status.ok() && i < work.metrics.size(); ++i) {
+    MetricOutcome& outcome = work.outcomes[i];
+    // One that was never scored has its status already.
+    if (work.metrics[i].is_composition() && outcome.result.status.ok()) SumTerms(work.metrics[i], outcome);
+  }
+  CallDone(work);
 }
 
 }  // namespace likeness::server

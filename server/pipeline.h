@@ -6,16 +6,18 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "kernels/scorer.h"
 #include "server/batcher.h"
 #include "server/budget.h"
+#include "server/composition.h"
 #include "server/decode/decode.h"
+#include "server/region_weights.h"
 #include "server/telemetry.h"
 #include "server/worker_pool.h"
 
@@ -31,24 +33,6 @@ struct PipelineOptions {
   absl::Duration retry_delay = absl::Milliseconds(200);
 };
 
-struct EncodedFile {
-  absl::string_view bytes;
-};
-using ImageSource = std::variant<RawSamples, EncodedFile>;
-
-struct MetricAsk {
-  MetricRequest request;
-  // Maps and gradients leave as float16: half the bytes against max_output_bytes.
-  bool half_output = false;
-};
-
-// What became of one MetricAsk.
-struct MetricOutcome {
-  // Nothing but `result.status` is filled when the metric could not be resolved.
-  ResolvedMetric resolved;
-  MetricResult result;
-};
-
 // One request on its way. Made by the caller, who keeps it until `done` was called and the reply has left: the budget
 // counts it for exactly as long as it exists.
 struct PairWork {
@@ -58,6 +42,7 @@ struct PairWork {
   ImageSource reference;
   ImageSource distorted;
   std::vector<MetricAsk> metrics;
+  RegionWeights region_weights;
   double alpha_background = 1.0;
   std::int64_t message_bytes = 0;
   absl::Time deadline = absl::InfiniteFuture();
@@ -79,9 +64,12 @@ struct PairWork {
   absl::Time received_at;
   Image decoded[2];
   ImageView views[2];
-  // Metrics of a lane and where their outcomes go.
+  std::int64_t scratch_bytes = 0;  // most that decoding holds at one time beside what it makes
+  Image weights;                   // empty: all pixels count alike
+  // Metrics of a lane, terms of compositions among them, and where their results go: into `outcomes`, which keeps its
+  // size from then on.
   std::vector<ResolvedMetric> lane_metrics[kLaneCount];
-  std::vector<int> lane_outcomes[kLaneCount];
+  std::vector<MetricResult*> lane_results[kLaneCount];
   std::int64_t lane_output_bytes[kLaneCount] = {0, 0};
   std::int64_t lane_operations[kLaneCount] = {0, 0};
   // Each lane writes its own; whoever takes `pending` to 0 joins them.
@@ -113,12 +101,19 @@ class Pipeline {
   void Prepare(PairWork& work);
   absl::Status Admit(PairWork& work, FileHeader (&headers)[2]);
   absl::Status ResolveMetrics(PairWork& work);
+  absl::Status Resolve(const MetricAsk& ask, MetricOutcome& outcome) const;
+  // One plan, or one for each term.
+  absl::StatusOr<std::vector<Plan>> MakePlans(const PairWork& work, const MetricAsk& ask,
+                                              const MetricOutcome& outcome) const;
+  static void AddToLane(PairWork& work, Scored& scored, const Plan& plan);
   absl::Status Decode(PairWork& work, const FileHeader (&headers)[2]);
   // Counts `bytes` more, or says why not.
   absl::Status Charge(PairWork& work, std::int64_t bytes);
   void Enqueue(PairWork& work);
   void OnJobDone(PairWork& work, Lane lane, Job& job, const absl::Status& status);
   static void Join(PairWork& work);
+  // Sums compositions and calls `done`.
+  static void Finish(PairWork& work);
 
   const PipelineOptions options_;
   const Scorer& scorer_;

@@ -108,6 +108,9 @@ class Service::ScoreCall final : public grpc::ServerUnaryReactor {
       } else {
         service_.telemetry_.CountMetricFailure(metric, status.code());
       }
+      for (const v1::TermResult& term : response_->results(i).terms()) {
+        if (term.has_score()) service_.telemetry_.ObserveScore(term.metric(), term.score());
+      }
     }
     Reply(absl::OkStatus());
   }

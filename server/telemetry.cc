@@ -12,6 +12,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "server/composition.h"
 
 namespace likeness::server {
 namespace {
@@ -161,7 +162,7 @@ void Telemetry::ObserveScore(const std::string& metric_id, double score) {
 }
 
 void Telemetry::CountMetricFailure(const std::string& metric_id, absl::StatusCode code) {
-  const bool known = impl_->scores.count(metric_id) > 0;
+  const bool known = impl_->scores.count(metric_id) > 0 || metric_id == kComposition;
   impl_->metric_failures->Add({{"metric", known ? metric_id : "unknown"}, {"code", absl::StatusCodeToString(code)}})
       .Increment();
 }

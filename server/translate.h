@@ -10,12 +10,16 @@
 namespace likeness::server {
 
 // Fills the caller's part of `work` but for deadline, cancelled and done. `work` then holds views into `request`.
-// INVALID_ARGUMENT: an image without a source, or an enum value that means nothing here. UNIMPLEMENTED: reference_id.
+// INVALID_ARGUMENT: an image without a source, a value that means nothing here or is out of its bounds, a metric that
+// is neither a name nor a sum. UNIMPLEMENTED: reference_id.
 absl::Status FromProto(const v1::ScoreRequest& request, PairWork& work);
 
 // Fills results and timing; frees each map and gradient once it is in `response`. A tensor that float16 cannot hold
 // fails its metric, in its outcome as well.
 void ToProto(const v1::ScoreRequest& request, PairWork& work, v1::ScoreResponse* response);
+
+v1::Direction ToProto(Direction direction);
+void ToProto(const ParameterValue& value, v1::ParameterValue* out);
 
 // `cost` may be null: not known.
 void ToProto(const MetricInfo& info, const Plan* cost, v1::MetricInfo* out);

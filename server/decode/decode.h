@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -62,6 +63,12 @@ struct RawSamples {
   Layout layout = Layout::kHwc;
   double value_of_one = 255.0;
 };
+
+// An image as it came.
+struct EncodedFile {
+  absl::string_view bytes;
+};
+using ImageSource = std::variant<RawSamples, EncodedFile>;
 
 // A view of raw.data. Whether float samples are finite is CheckFinite's to say: it reads them all.
 absl::StatusOr<ImageView> ViewRaw(const RawSamples& raw, const ImageLimits& limits, const std::string& name);

@@ -23,6 +23,8 @@ TEST(Half, EveryHalfAndEveryMidpoint) {
     const float value = ValueOf(static_cast<std::uint16_t>(half));
     ASSERT_EQ(ToHalf(value), half);
     ASSERT_EQ(ToHalf(-value), half | 0x8000);
+    ASSERT_EQ(FromHalf(static_cast<std::uint16_t>(half)), value);
+    ASSERT_EQ(FromHalf(static_cast<std::uint16_t>(half | 0x8000)), -value);
     // The next one up; after 65504 it would be 65536, where infinity begins.
     const float next = half == 0x7bff ? 65536.0f : ValueOf(static_cast<std::uint16_t>(half + 1));
     const float middle = value + (next - value) / 2;
@@ -33,6 +35,10 @@ TEST(Half, EveryHalfAndEveryMidpoint) {
 }
 
 TEST(Half, Ends) {
+  EXPECT_TRUE(std::signbit(FromHalf(0x8000)));
+  EXPECT_EQ(FromHalf(0x7c00), std::numeric_limits<float>::infinity());
+  EXPECT_EQ(FromHalf(0xfc00), -std::numeric_limits<float>::infinity());
+  EXPECT_TRUE(std::isnan(FromHalf(0x7e00)));
   EXPECT_EQ(ToHalf(-0.0f), 0x8000);
   EXPECT_EQ(ToHalf(std::numeric_limits<float>::denorm_min()), 0);
   EXPECT_EQ(ToHalf(std::numeric_limits<float>::max()), 0x7c00);
