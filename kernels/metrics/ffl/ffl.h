@@ -23,6 +23,7 @@ struct Ffl {
     info.reference = "Jiang et al. 2021; focal-frequency-loss";
     info.conventions = {{"detached", "the weight is a constant for the gradient, as the authors have it", {}},
                         {"faceswap", "the gradient flows through the weight and its maximum", {}}};
+    info.aliases = {{"faceswap/ffl", "faceswap"}};
     info.parameters = {
         {"alpha", "exponent of the weight", 1.0, 0.01, 8.0, false, {}},
         {"patch_factor", "patches along a side; both sides must be divisible by it", 1.0, 1.0, 64.0, true, {}},

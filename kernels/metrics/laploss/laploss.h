@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/metrics/laploss/laploss_math.h"
+#include "kernels/metrics/mean_score.h"
 #include "kernels/metrics/program.h"
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/map/map.h"
@@ -26,8 +27,10 @@ struct LapLoss {
     info.good_values = "close to mae for broad errors, less for fine ones";
     info.reference = "Bojanowski et al. 2018; faceswap LaplacianPyramidLoss";
     info.conventions = {{"faceswap", "five bands and the residual, enlarged to the image's size", {}},
-                        {"faceswap_scalar", "five bands and the residual, each at its own size", {}},
-                        {"glo", "five bands, each at its own size, no residual", {}}};
+                        {"faceswap_scalar", "five bands and the residual, each at its own size", {}, false},
+                        {"glo", "five bands, each at its own size, no residual", {}, false}};
+    info.takes_weights = true;
+    info.aliases = {{"faceswap/laploss", "faceswap"}};
     return info;
   }
 
@@ -60,7 +63,7 @@ struct LapLoss {
       x = MeanPool(t, blurred, 2);
     }
     if (residual) add(Map(t, AbsoluteValue{}, x), kLevels);
-    if (settings.convention() == "faceswap") out.score = Mean(t, spatial);
+    if (settings.convention() == "faceswap") return MeanScore(t, spatial);
     if (t.wants_map()) out.map = spatial.Detached();
     return out;
   }

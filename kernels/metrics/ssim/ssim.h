@@ -141,6 +141,7 @@ struct Dssim {
                         {"one_minus", "1 - S of ssim:wang; up to 2", {}},
                         {"faceswap", "1 - S of ssim:faceswap; up to 2", {}},
                         {"kornia", "(1 - S) / 2 of ssim:kornia", {}}};
+    info.aliases = {{"faceswap/ssim", "faceswap"}};
     return info;
   }
   static std::optional<WalkRequest> Walk(const Settings& s) {

@@ -90,9 +90,11 @@ struct SsimIndex {
 
 struct ContrastStructure {
   SsimTerms terms;
+  bool relu;
   LIKENESS_HD auto operator()(auto mu_r, auto mu_d, auto rr, auto dd, auto rd) const {
     const auto f = terms.Factors(mu_r, mu_d, rr, dd, rd);
-    return f.structure_numerator / f.structure_denominator;
+    const auto cs = f.structure_numerator / f.structure_denominator;
+    return relu ? Relu(cs) : cs;
   }
 };
 

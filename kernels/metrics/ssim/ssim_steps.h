@@ -41,7 +41,8 @@ Planes<tracked> SsimMap(T& t, const Moments<tracked>& m, const SsimWindow& windo
 
 template <class T, bool tracked>
 Planes<tracked> ContrastStructureMap(T& t, const Moments<tracked>& m, const SsimWindow& window) {
-  return Map(t, ContrastStructure{TermsOf(window)}, m.mean_r, m.mean_d, m.square_r, m.square_d, m.product);
+  return Map(t, ContrastStructure{TermsOf(window), window.relu_cs}, m.mean_r, m.mean_d, m.square_r, m.square_d,
+             m.product);
 }
 
 // max(1, round(shorter side / 256)), half to even.
