@@ -11,5 +11,6 @@
 #include "kernels/ops/order/order_cpu.h"
 #include "kernels/ops/permute/permute_cpu.h"
 #include "kernels/ops/pool/pool_cpu.h"
+#include "kernels/ops/pyramid/pyramid_cpu.h"
 #include "kernels/ops/reduce/reduce_cpu.h"
 #include "kernels/ops/resample/resample_cpu.h"

@@ -13,6 +13,7 @@
 #include "kernels/ops/order/order.h"
 #include "kernels/ops/permute/permute.h"
 #include "kernels/ops/pool/pool.h"
+#include "kernels/ops/pyramid/pyramid.h"
 #include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/resample/resample.h"
 
@@ -97,6 +98,18 @@ TEST(Adjoint, PadAndCrop) {
     }
     if (shape.width > 4 && shape.height > 4) {
       CheckAdjoint("crop", shape, [&](CpuTape& t, const auto& x) { return Crop(t, x, 2); });
+    }
+  }
+}
+
+TEST(Adjoint, Pyramid) {
+  const Taps skewed = {0.05, 0.3, 0.4, -0.2, 0.1};
+  for (const Shape& shape : kShapes) {
+    CheckAdjoint("pyramid down", shape, [&](CpuTape& t, const auto& x) { return PyramidDown(t, x, skewed); });
+    for (const int odd : {0, 1}) {
+      CheckAdjoint("pyramid up", shape, [&](CpuTape& t, const auto& x) {
+        return PyramidUp(t, x, skewed, 2 * shape.width - odd, 2 * shape.height - odd);
+      });
     }
   }
 }
