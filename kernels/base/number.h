@@ -10,6 +10,7 @@
 //   Relu          derivative 0 at 0
 //   Abs           derivative 0 at 0
 //   Sqrt          derivative 0 at 0
+//   Cbrt          for x >= 0; derivative 0 at 0
 //   SafePow       x^p for x >= 0; value and derivative 0 at x <= 0
 // A metric's own exception stays visible in its _math.h.
 #pragma once
@@ -249,6 +250,28 @@ LIKENESS_HD T Log1p(const T& x) {
     return x.Chain(Log1pValue(x.v), V(1.0) / (V(1.0) + x.v));
   } else {
     return Log1pValue(x);
+  }
+}
+
+// x^(-1/n) for x > 0.
+template <int n, class T>
+LIKENESS_HD T InverseRoot(const T& x) {
+  if constexpr (DualNumber<T>) {
+    const auto y = InverseRootValue<n>(x.v);
+    return x.Chain(y, y / x.v * (-1.0 / n));
+  } else {
+    return InverseRootValue<n>(x);
+  }
+}
+
+template <class T>
+LIKENESS_HD T Cbrt(const T& x) {
+  if constexpr (DualNumber<T>) {
+    using V = std::remove_cvref_t<decltype(x.v)>;
+    const auto root = CbrtValue(x.v);
+    return x.Chain(root, SelectValue(root > V(0.0), V(1.0 / 3.0) / (root * root), V(0.0)));
+  } else {
+    return CbrtValue(x);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "kernels/metrics/functors.h"
 #include "kernels/ops/correlate/correlate.h"
+#include "kernels/ops/correlate_bank/correlate_bank.h"
 #include "kernels/ops/fft/fft.h"
 #include "kernels/ops/filter_bank/filter_bank.h"
 #include "kernels/ops/ops_cpu.h"
@@ -87,6 +88,27 @@ TEST(Adjoint, MeanPool) {
     for (const int factor : {2, 3}) {
       if (shape.width < factor || shape.height < factor) continue;
       CheckAdjoint("mean pool", shape, [&](CpuTape& t, const auto& x) { return MeanPool(t, x, factor); });
+    }
+  }
+}
+
+TEST(Adjoint, CorrelateBank) {
+  const Kernel skewed{{{{0.3, -0.2, 0.5}, {1.0, 0.25, -0.75}}, {{0.1, 0.7, -0.4}, {-0.5, 0.2, 0.9}}}};
+  const Kernel other{{{{0.4, -0.6, 0.1}, {1.0, 0.25, -0.75}}}};
+  const Kernel even{{{{0.4, 0.6, -0.1, 0.2}, {0.5, -0.3, 0.8, 0.1}}}};
+  const Kernel wide = Separable(GaussianTaps(11, 1.5));
+  for (const Shape& shape : kShapes) {
+    for (const Border border :
+         {Border::kZero, Border::kReplicate, Border::kReflect101, Border::kSymmetric, Border::kValid}) {
+      for (const int stride : {1, 2, 3}) {
+        KernelBank bank{{{0, skewed}, {shape.channels - 1, other}, {0, other}}, border, stride};
+        // The last channel of three is read by nobody.
+        if (shape.channels == 3) bank.filters[1].source = 1;
+        if (border != Border::kValid) bank.filters.insert(bank.filters.end(), {{0, even}, {0, wide}});
+        if (border == Border::kValid && (shape.width < 3 || shape.height < 3)) continue;
+        CheckAdjoint("bank of border " + std::to_string(static_cast<int>(border)) + " stride " + std::to_string(stride),
+                     shape, [&](CpuTape& t, const auto& x) { return CorrelateBank(t, x, bank); });
+      }
     }
   }
 }
