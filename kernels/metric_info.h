@@ -54,7 +54,7 @@ struct AliasInfo {
 struct MetricInfo {
   std::string id;       // "gmsd"; a request may say "gmsd:faceswap"
   int version = 1;      // changes when, and only when, a default score changes
-  std::string family;   // "pointwise", "structural", "gradient", "pyramid", "frequency", "learned"
+  std::string family;   // "pointwise", "structural", "gradient", "pyramid", "frequency", "perceptual", "learned"
   std::string summary;  // one sentence
   Direction direction = Direction::kLowerIsBetter;
   double range_low = 0.0;  // both ends inclusive; infinite where unbounded
