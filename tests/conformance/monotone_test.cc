@@ -25,7 +25,10 @@ struct Exception {
   const char* metric;
   const char* distortion;
 };
-const std::vector<Exception> kNotClaimed = {};
+const std::vector<Exception> kNotClaimed = {
+    // A black pixel of the reference divides by almost nothing: how many turn gray decides, not how gray.
+    {"mape", "jpeg"},
+};
 
 constexpr const char* kPhotos[] = {"astronaut_480x480.png", "chelsea_301x197.png", "coffee_299x199.jpg"};
 

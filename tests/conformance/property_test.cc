@@ -21,9 +21,9 @@ std::vector<Size> RandomSizes() {
   std::vector<Size> sizes = {{1, 1}, {1, 2}, {2, 1}, {1, 37}, {37, 1}};
   std::mt19937 random(20261125);
   const auto side = [&](int most) { return 1 + static_cast<int>(random() % most); };
-  for (int i = 0; i < 8; ++i) sizes.push_back({side(24), side(24)});
-  for (int i = 0; i < 8; ++i) sizes.push_back({side(96), side(96)});
-  for (int i = 0; i < 4; ++i) sizes.push_back({161 + side(120), 161 + side(120)});
+  for (int i = 0; i < 4; ++i) sizes.push_back({side(24), side(24)});
+  for (int i = 0; i < 3; ++i) sizes.push_back({side(96), side(96)});
+  sizes.push_back({161 + side(60), 161 + side(60)});
   return sizes;
 }
 
