@@ -31,10 +31,22 @@ struct BarronRho {
     if (alpha == 1.0) return s / (Sqrt(s + 1.0) + 1.0);
     if (std::abs(alpha) < kNear) return Log1p(s * 0.5);
     if (alpha < -1.0 / kNear) return -Expm1(s * -0.5);
+    if (b <= 2e-4) return NearlySquared(s, b);
     const auto log = Log1p(s * (1.0 / b));
     if (alpha < 1.5) return Expm1(log * (0.5 * alpha)) * (b / alpha);
     // (s/b + 1)^(alpha/2) is nearly s/b + 1: only what it differs by goes through the exponential.
     return s * (1.0 / alpha) + (s * (1.0 / b) + 1.0) * Expm1(log * (0.5 * (alpha - 2.0))) * (b / alpha);
+  }
+
+ private:
+  // The last line of the above where b is so small that the exponent stays under 0.01: there four terms are its
+  // exponential to the digits of double, and what the logarithm loses near 1 is multiplied by b.
+  template <class S>
+  LIKENESS_HD S NearlySquared(const S& s, double b) const {
+    const S z = s * (1.0 / b) + 1.0;
+    const S u = Log(z) * (0.5 * (alpha - 2.0));
+    const S less_one = u * (((u * (1.0 / 24.0) + 1.0 / 6.0) * u + 0.5) * u + 1.0);
+    return s * (1.0 / alpha) + z * less_one * (b / alpha);
   }
 };
 

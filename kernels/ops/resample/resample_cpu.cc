@@ -59,15 +59,34 @@ void BlendForward(const PlanesView& x, Grid grid, const PlanesView& out) {
 
 void BlendBackward(const PlanesView& upstream, Grid grid, const GradientView& gradient) {
   const Shape& shape = gradient.planes.shape;
-  const std::vector<Blend> blends = Blends(shape.width, upstream.shape.width, grid);
+  const int wide = upstream.shape.width;
+  const std::vector<Blend> blends = Blends(shape.width, wide, grid);
   const RowSums sums = BlendRows(shape.height, upstream.shape.height, grid).Transposed(shape.height);
-  ApplySeparable(upstream, sums, gradient.planes, gradient.accumulate, [&](const Real* from, Real* to) {
-    std::fill(to, to + shape.width, Real(0));
-    for (int i = 0; i < upstream.shape.width; ++i) {
+  const auto scatter = [&](const Real* from, Real* to) {
+    for (int i = 0; i < wide; ++i) {
       const Blend& b = blends[i];
       to[b.low] += from[i] * (Real(1) - b.weight);
       to[b.high] += from[i] * b.weight;
     }
+  };
+  if (upstream.shape.height <= shape.height) {
+    ApplySeparable(upstream, sums, gradient.planes, gradient.accumulate, [&](const Real* from, Real* to) {
+      std::fill(to, to + shape.width, Real(0));
+      scatter(from, to);
+    });
+    return;
+  }
+  // Of an enlarged image the columns first: they are sums of whole rows, and leave fewer rows to scatter.
+  ForEachRow(shape, [&](int channel, int y) {
+    Real* to = Row(gradient.planes, channel, y);
+    if (!gradient.accumulate) std::fill(to, to + shape.width, Real(0));
+    const int first = sums.begin[y];
+    const int count = sums.begin[y + 1] - first;
+    std::vector<const Real*> rows(count);
+    for (int i = 0; i < count; ++i) rows[i] = Row(upstream, channel, sums.source[first + i]);
+    Real* sum = RowScratch(wide);
+    CombineRows(rows.data(), sums.weight.data() + first, count, wide, false, sum);
+    scatter(sum, to);
   });
 }
 
