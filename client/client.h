@@ -8,6 +8,16 @@
 //   ASSIGN_OR_RETURN(v1::ScoreResponse response, client->Score(request));
 //   RETURN_IF_ERROR(MetricStatus(response.results(0)));  // each metric can fail alone
 //   double ssim = response.results(0).score();
+//
+// A mask, and a weighted sum of metrics with its gradient:
+//   ASSIGN_OR_RETURN(*request.mutable_weights()->mutable_mask(), ImageFromFile("mask.png"));
+//   v1::MetricRequest& loss = *request.add_metrics();
+//   loss.set_want_gradient(true);
+//   for (const auto& [metric, weight] : {std::pair("faceswap/ssim", 1.0), std::pair("mae", 0.5)}) {
+//     v1::Term& term = *loss.add_terms();
+//     term.set_metric(metric);
+//     term.set_weight(weight);
+//   }
 #pragma once
 
 #include <cstdint>

@@ -14,6 +14,7 @@
 #include "client/cli/diagnostics.h"
 #include "client/cli/engine.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/sharing.h"
 #include "server/run.h"
 
 namespace likeness::cli {
@@ -21,7 +22,9 @@ namespace {
 
 constexpr char kMeasureGroup[] = "What to measure";
 constexpr char kGateGroup[] = "Gates: exit code 1 when one fails";
+constexpr char kWeightsGroup[] = "How much each pixel counts";
 constexpr char kFileGroup[] = "Files";
+constexpr char kSharingGroup[] = "Several metrics, planned in this process";
 constexpr char kEngineGroup[] = "Where to score";
 
 struct EngineFlags {
@@ -121,10 +124,19 @@ CLI::App* AddCompare(CLI::App& app, CompareOptions& options, std::string& format
       kMeasureGroup, "-m,--metric", options.metrics, "NAMES",
       "Metrics, separated by commas, each with a convention if need be (ssim:torchmetrics), or all. Default: those "
       "of the gates, else psnr,ssim");
+  repeatable(kMeasureGroup, "-l,--loss", options.losses, "NAME=SUM",
+             "A weighted sum of metrics under a name of yours, as in face=1*dssim+0.5*mae");
   repeatable(kMeasureGroup, "-p,--parameter", options.parameters, "METRIC.NAME=VALUE",
-             "A metric's parameter, as in huber.delta=0.05");
+             "A metric's parameter, as in huber.delta=0.05; of losses' terms too");
   once(kMeasureGroup, "--alpha-background", options.alpha_background, "GRAY",
        "Level, 0 to 1, under images with alpha. Default: 1, white");
+  once(kWeightsGroup, "--mask", options.weights.mask_path, "FILE",
+       "A gray picture of the images' size: white pixels count, black ones do not");
+  repeatable(kWeightsGroup, "--region", options.weights.regions, "FILE:MULTIPLIER",
+             "A gray picture of a part that counts more, and what it adds to a pixel's weight, as in eyes.png:3");
+  once(kWeightsGroup, "--averaging", options.weights.averaging, "WHAT",
+       "Divide by the number of pixels (pixels, the default) or by the sum of the weights (weights)");
+  command->get_option("--averaging")->check(CLI::IsMember({"pixels", "weights"}));
   repeatable(kGateGroup, "--fail-under", options.fail_under, "METRIC=NUMBER", "Fail when the score is below NUMBER");
   repeatable(kGateGroup, "--fail-over", options.fail_over, "METRIC=NUMBER", "Fail when the score is above NUMBER");
   once(kFileGroup, "--map", options.map_path, "FILE",
@@ -136,6 +148,31 @@ CLI::App* AddCompare(CLI::App& app, CompareOptions& options, std::string& format
   AddFormat(*command, format, {"text", "json", "csv"});
   AddEngineFlags(*command, flags);
   command->footer("Exit code: 0 measured and every gate passed, 1 measured and a gate failed, 2 could not measure.");
+  return command;
+}
+
+CLI::App* AddExplain(CLI::App& app, std::string& metric, SharingOptions& sharing, std::string& format,
+                     EngineFlags& flags) {
+  CLI::App* command =
+      app.add_subcommand("explain", "Tell what a metric is and how to read its scores, or what several metrics share");
+  auto* one = command->add_option("METRIC", metric, "A metric of `likeness metrics`");
+  auto* several = command
+                      ->add_option("-m,--metrics", sharing.metrics,
+                                   "Metrics, separated by commas: tell what one request for all of them computes once")
+                      ->expected(1)
+                      ->allow_extra_args(false)
+                      ->take_all()
+                      ->type_name("NAMES")
+                      ->group(kSharingGroup);
+  several->excludes(one);
+  const auto with_several = [&](CLI::Option* option) { option->needs(several)->group(kSharingGroup); };
+  with_several(command->add_option("--size", sharing.size, "Of the images")->type_name("WxH")->capture_default_str());
+  with_several(command->add_flag("--map", sharing.want_map, "With the maps of those that have one"));
+  with_several(command->add_flag("--gradient", sharing.want_gradient, "With the gradients of those that have one"));
+  with_several(command->add_flag("--weighted", sharing.weighted, "As under a mask"));
+  AddFormat(*command, format, {"text", "json"});
+  AddEngineFlags(*command, flags);
+  several->excludes(command->get_option("--server"));
   return command;
 }
 
@@ -155,10 +192,8 @@ int Main(int argc, char** argv) {
   AddEngineFlags(*metrics, flags);
 
   std::string metric;
-  CLI::App* explain = app.add_subcommand("explain", "Tell what a metric is and how to read its scores");
-  explain->add_option("METRIC", metric, "A metric of `likeness metrics`")->required();
-  AddFormat(*explain, format, {"text", "json"});
-  AddEngineFlags(*explain, flags);
+  SharingOptions sharing;
+  const CLI::App* explain = AddExplain(app, metric, sharing, format, flags);
 
   app.add_subcommand("serve", "Run the server; `likeness serve --help` lists its flags");
 
@@ -166,6 +201,16 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kPassed : kNotMeasured;
+  }
+  if (explain->parsed()) {
+    if (metric.empty() && sharing.metrics.empty()) {
+      return Fail(absl::InvalidArgumentError("explain needs a METRIC, or several by --metrics"));
+    }
+    if (!sharing.metrics.empty()) {
+      sharing.local = flags.local_options;
+      sharing.format = FormatOf(format);
+      return RunSharing(sharing);
+    }
   }
   absl::StatusOr<std::unique_ptr<Engine>> engine = MakeEngine(flags);
   if (!engine.ok()) return Fail(engine.status());

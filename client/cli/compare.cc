@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "client/cli/diagnostics.h"
 #include "client/cli/exit_code.h"
+#include "client/cli/loss.h"
 #include "client/cli/numbers.h"
 #include "client/cli/request.h"
 #include "client/client.h"
@@ -27,13 +28,13 @@ struct NamedScale {
 
 // What the flags say, understood.
 struct Job {
-  std::vector<v1::MetricRequest> requests;
+  std::vector<Asked> asked;
   std::vector<Gate> gates;
   std::vector<NamedScale> scales;
 
   std::vector<std::string> names() const {
     std::vector<std::string> names;
-    for (const v1::MetricRequest& request : requests) names.push_back(request.metric());
+    for (const Asked& one : asked) names.push_back(one.name);
     return names;
   }
 };
@@ -55,16 +56,20 @@ absl::StatusOr<NamedScale> ParseScale(const std::string& text) {
   return named;
 }
 
-// The names to measure: those asked for; else those that a gate is about; else two that everybody knows.
+// The metrics to measure beside the losses: those asked for; else those that a gate is about; else, where there is no
+// loss, two that everybody knows.
 absl::StatusOr<std::vector<std::string>> ChooseNames(const CompareOptions& options, const std::vector<Gate>& gates,
+                                                     const std::vector<Asked>& losses,
                                                      const v1::ListMetricsResponse& listed) {
   ASSIGN_OR_RETURN(std::vector<std::string> names, SplitMetricNames(options.metrics));
   if (names.empty()) {
     for (const Gate& gate : gates) {
-      if (std::find(names.begin(), names.end(), gate.metric) == names.end()) names.push_back(gate.metric);
+      const bool is_loss =
+          std::any_of(losses.begin(), losses.end(), [&](const Asked& loss) { return loss.name == gate.metric; });
+      if (!is_loss && std::find(names.begin(), names.end(), gate.metric) == names.end()) names.push_back(gate.metric);
     }
   }
-  if (names.empty()) return std::vector<std::string>{"psnr", "ssim"};
+  if (names.empty() && losses.empty()) return std::vector<std::string>{"psnr", "ssim"};
   const auto everything = std::find(names.begin(), names.end(), kEverything);
   if (everything == names.end()) return names;
 
@@ -78,6 +83,46 @@ absl::StatusOr<std::vector<std::string>> ChooseNames(const CompareOptions& optio
     }
   }
   return names;
+}
+
+absl::StatusOr<std::vector<Asked>> ParseLosses(const std::vector<std::string>& texts,
+                                               const v1::ListMetricsResponse& listed) {
+  std::vector<Asked> losses;
+  for (const std::string& text : texts) {
+    ASSIGN_OR_RETURN(Asked loss, ParseLoss(text));
+    const bool twice =
+        std::any_of(losses.begin(), losses.end(), [&](const Asked& other) { return other.name == loss.name; });
+    if (twice || loss.name == kEverything || FindMetric(listed, loss.name) != nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("--loss ", loss.name, ": the name is taken by ",
+                                                     twice ? "another loss" : "a metric", "; choose another"));
+    }
+    losses.push_back(std::move(loss));
+  }
+  return losses;
+}
+
+// Asks for the maps and gradients that the flags want and the metric, or all terms of the loss, have.
+absl::Status SetOutputs(const CompareOptions& options, const v1::ListMetricsResponse& listed, Asked& asked) {
+  std::vector<std::string> metrics;
+  if (asked.request.terms().empty()) metrics.push_back(asked.request.metric());
+  for (const v1::Term& term : asked.request.terms()) metrics.push_back(term.metric());
+  bool has_map = true;
+  bool has_gradient = true;
+  for (const std::string& name : metrics) {
+    const v1::MetricInfo* metric = FindMetric(listed, name);
+    if (metric == nullptr) {
+      return absl::NotFoundError(absl::StrCat("there is no metric \"", name, "\"; ", KnownMetrics(listed)));
+    }
+    has_map = has_map && metric->has_map();
+    has_gradient = has_gradient && metric->has_gradient();
+  }
+  asked.request.set_want_map(!options.map_path.empty() && has_map);
+  asked.request.set_want_gradient(!options.gradient_path.empty() && has_gradient);
+  if (!options.map_path.empty() && !has_map) Tell(absl::StrCat(asked.name, " has no map; none is written"));
+  if (!options.gradient_path.empty() && !has_gradient) {
+    Tell(absl::StrCat(asked.name, " has no gradient; none is written"));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Job> MakeJob(const CompareOptions& options, const v1::ListMetricsResponse& listed) {
@@ -94,22 +139,16 @@ absl::StatusOr<Job> MakeJob(const CompareOptions& options, const v1::ListMetrics
     ASSIGN_OR_RETURN(NamedScale scale, ParseScale(text));
     job.scales.push_back(std::move(scale));
   }
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, ChooseNames(options, job.gates, listed));
+  ASSIGN_OR_RETURN(const std::vector<Asked> losses, ParseLosses(options.losses, listed));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ChooseNames(options, job.gates, losses, listed));
   for (const std::string& name : names) {
-    const v1::MetricInfo* metric = FindMetric(listed, name);
-    if (metric == nullptr) {
-      return absl::NotFoundError(absl::StrCat("there is no metric \"", name, "\"; ", KnownMetrics(listed)));
-    }
-    v1::MetricRequest& request = job.requests.emplace_back();
-    request.set_metric(name);
-    request.set_want_map(!options.map_path.empty() && metric->has_map());
-    request.set_want_gradient(!options.gradient_path.empty() && metric->has_gradient());
-    if (!options.map_path.empty() && !metric->has_map()) Tell(absl::StrCat(name, " has no map; none is written"));
-    if (!options.gradient_path.empty() && !metric->has_gradient()) {
-      Tell(absl::StrCat(name, " has no gradient; none is written"));
-    }
+    Asked& one = job.asked.emplace_back();
+    one.name = name;
+    one.request.set_metric(name);
   }
-  for (const std::string& text : options.parameters) RETURN_IF_ERROR(SetParameter(text, listed, job.requests));
+  job.asked.insert(job.asked.end(), losses.begin(), losses.end());
+  for (Asked& one : job.asked) RETURN_IF_ERROR(SetOutputs(options, listed, one));
+  for (const std::string& text : options.parameters) RETURN_IF_ERROR(SetParameter(text, listed, job.asked));
   return job;
 }
 
@@ -124,7 +163,7 @@ absl::Status CheckJob(const Job& job, const CompareOptions& options, const v1::L
   for (const Gate& gate : job.gates) {
     if (!is_measured(gate.metric)) {
       return absl::InvalidArgumentError(
-          absl::StrCat(gate.Flag(), ": ", gate.metric, " is not measured; add it to --metric"));
+          absl::StrCat(gate.Flag(), ": ", gate.metric, " is not measured; add it to --metric or --loss"));
     }
     const v1::MetricInfo* metric = FindMetric(listed, gate.metric);
     const bool under = gate.kind == Gate::Kind::kFailUnder;
@@ -137,12 +176,11 @@ absl::Status CheckJob(const Job& job, const CompareOptions& options, const v1::L
   for (const NamedScale& scale : job.scales) {
     if (!scale.metric.empty() && !is_measured(scale.metric)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--map-scale ", scale.metric, ": not measured; add it to --metric"));
+          absl::StrCat("--map-scale ", scale.metric, ": not measured; add it to --metric or --loss"));
     }
   }
   const auto none = [&](bool (v1::MetricRequest::*wants)() const) {
-    return std::none_of(job.requests.begin(), job.requests.end(),
-                        [&](const v1::MetricRequest& request) { return (request.*wants)(); });
+    return std::none_of(job.asked.begin(), job.asked.end(), [&](const Asked& one) { return (one.request.*wants)(); });
   };
   if (!options.map_path.empty() && none(&v1::MetricRequest::want_map)) {
     return absl::InvalidArgumentError("--map: none of the metrics has a map; `likeness metrics` shows which do");
@@ -171,7 +209,8 @@ absl::Status CheckPaths(const CompareOptions& options) {
 std::string OutputPath(const std::string& path, const std::string& metric, bool one_of_several) {
   if (!one_of_several) return path;
   const std::size_t dot = path.rfind('.');  // there is one: CheckPaths
-  return absl::StrCat(path.substr(0, dot), "-", absl::StrReplaceAll(metric, {{":", "-"}}), path.substr(dot));
+  return absl::StrCat(path.substr(0, dot), "-", absl::StrReplaceAll(metric, {{":", "-"}, {"/", "-"}}),
+                      path.substr(dot));
 }
 
 // A scale given for this metric, else one given for all, else the map's own range.
@@ -188,16 +227,15 @@ MapScale ChooseScale(const std::vector<NamedScale>& scales, const std::string& a
 
 absl::Status WriteOutputs(const CompareOptions& options, const Job& job, Report& report) {
   const auto count = [&](bool (v1::MetricRequest::*wants)() const) {
-    return std::count_if(job.requests.begin(), job.requests.end(),
-                         [&](const v1::MetricRequest& request) { return (request.*wants)(); });
+    return std::count_if(job.asked.begin(), job.asked.end(), [&](const Asked& one) { return (one.request.*wants)(); });
   };
   const bool many_maps = count(&v1::MetricRequest::want_map) > 1;
   const bool many_gradients = count(&v1::MetricRequest::want_gradient) > 1;
-  for (std::size_t i = 0; i < job.requests.size(); ++i) {
+  for (std::size_t i = 0; i < job.asked.size(); ++i) {
     Outcome& outcome = report.outcomes[i];
     if (!outcome.status.ok()) continue;
     v1::MetricResult& result = outcome.result;
-    if (job.requests[i].want_map()) {
+    if (job.asked[i].request.want_map()) {
       MapFile file{OutputPath(options.map_path, outcome.asked, many_maps), std::nullopt};
       if (absl::EndsWith(file.path, ".png")) {
         file.scale = ChooseScale(job.scales, outcome.asked, job.names(), result.map());
@@ -210,7 +248,7 @@ absl::Status WriteOutputs(const CompareOptions& options, const Job& job, Report&
       outcome.map = std::move(file);
       result.mutable_map()->clear_data();
     }
-    if (job.requests[i].want_gradient()) {
+    if (job.asked[i].request.want_gradient()) {
       outcome.gradient_path = OutputPath(options.gradient_path, outcome.asked, many_gradients);
       RETURN_IF_ERROR(WriteNpy(result.gradient(), *outcome.gradient_path));
       result.clear_gradient();
@@ -226,11 +264,14 @@ absl::StatusOr<Report> Measure(Engine& engine, const CompareOptions& options) {
   ASSIGN_OR_RETURN(*request.mutable_reference(), client::ImageFromFile(options.reference_path));
   ASSIGN_OR_RETURN(*request.mutable_distorted(), client::ImageFromFile(options.distorted_path));
   if (options.alpha_background.has_value()) request.set_alpha_background(*options.alpha_background);
+  if (!options.weights.empty()) {
+    ASSIGN_OR_RETURN(*request.mutable_weights(), ReadPixelWeights(options.weights));
+  }
 
   ASSIGN_OR_RETURN(const v1::ListMetricsResponse listed, engine.ListMetrics());
   ASSIGN_OR_RETURN(const Job job, MakeJob(options, listed));
   RETURN_IF_ERROR(CheckJob(job, options, listed));
-  for (const v1::MetricRequest& metric : job.requests) *request.add_metrics() = metric;
+  for (const Asked& one : job.asked) *request.add_metrics() = one.request;
   ASSIGN_OR_RETURN(v1::ScoreResponse response, engine.Score(request));
 
   Report report;

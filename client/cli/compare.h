@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "client/cli/engine.h"
+#include "client/cli/pixel_weights.h"
 #include "client/cli/report.h"
 
 namespace likeness::cli {
@@ -15,6 +16,7 @@ struct CompareOptions {
   std::string reference_path;
   std::string distorted_path;
   std::vector<std::string> metrics;     // each may hold several, separated by commas; "all"
+  std::vector<std::string> losses;      // NAME=SUM
   std::vector<std::string> parameters;  // METRIC.PARAMETER=VALUE
   std::vector<std::string> fail_under;  // METRIC=NUMBER
   std::vector<std::string> fail_over;
@@ -22,6 +24,7 @@ struct CompareOptions {
   std::vector<std::string> map_scales;  // LOW,HIGH or METRIC=LOW,HIGH
   std::string gradient_path;            // empty: none
   std::optional<double> alpha_background;
+  PixelWeightsOptions weights;
   Format format = Format::kText;
 };
 

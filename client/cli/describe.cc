@@ -40,7 +40,13 @@ Json MetricJson(const v1::MetricInfo& metric) {
   json["identity"] = JsonNumber(metric.identity());
   json["conventions"] = Json::array();
   for (const v1::ConventionInfo& convention : metric.conventions()) {
-    json["conventions"].push_back({{"name", convention.name()}, {"description", convention.description()}});
+    json["conventions"].push_back({{"name", convention.name()},
+                                   {"description", convention.description()},
+                                   {"takes_weights", convention.takes_weights()}});
+  }
+  json["aliases"] = Json::array();
+  for (const v1::AliasInfo& alias : metric.aliases()) {
+    json["aliases"].push_back({{"name", alias.name()}, {"convention", alias.convention()}});
   }
   json["parameters"] = Json::array();
   for (const v1::ParameterInfo& parameter : metric.parameters()) {
@@ -61,6 +67,7 @@ Json MetricJson(const v1::MetricInfo& metric) {
   json["symmetric"] = metric.symmetric();
   json["has_map"] = metric.has_map();
   json["has_gradient"] = metric.has_gradient();
+  json["takes_weights"] = metric.takes_weights();
   json["map"] = metric.map();
   json["color"] = metric.color();
   json["good_values"] = metric.good_values();
@@ -112,6 +119,16 @@ std::string BoundsText(const v1::ParameterInfo& parameter) {
   return kind;
 }
 
+// Whether a mask may weight it; the conventions that differ from the rest by name.
+std::string WeightsText(const v1::MetricInfo& metric) {
+  if (!metric.takes_weights()) return "takes none: the score is not the mean of a per-pixel map";
+  std::vector<std::string> without;
+  for (const v1::ConventionInfo& convention : metric.conventions()) {
+    if (!convention.takes_weights()) without.push_back(convention.name());
+  }
+  return without.empty() ? "yes" : absl::StrCat("yes, but not under ", absl::StrJoin(without, ", "));
+}
+
 std::string ExplainText(const v1::MetricInfo& metric) {
   std::string out = absl::StrCat(metric.id(), ": ", metric.summary(), "\n\n");
   if (!metric.unavailable().empty()) AppendFact(out, "UNAVAILABLE", metric.unavailable());
@@ -122,6 +139,7 @@ std::string ExplainText(const v1::MetricInfo& metric) {
   AppendFact(out, "colour", metric.color());
   AppendFact(out, "map", metric.has_map() ? metric.map() : "none");
   AppendFact(out, "gradient", metric.has_gradient() ? "yes" : "none");
+  AppendFact(out, "mask", WeightsText(metric));
   AppendFact(out, "smallest", absl::StrCat(metric.min_width(), "x", metric.min_height(), " pixels"));
   AppendFact(out, "symmetric",
              metric.symmetric() ? "yes: swapping the images does not change the score"
@@ -129,6 +147,9 @@ std::string ExplainText(const v1::MetricInfo& metric) {
   AppendFact(out, "family", metric.family());
   AppendFact(out, "version", absl::StrCat(metric.version()));
   AppendFact(out, "after", metric.reference());
+  for (const v1::AliasInfo& alias : metric.aliases()) {
+    AppendFact(out, "alias", absl::StrCat(alias.name(), " is ", metric.id(), ":", alias.convention()));
+  }
   if (!metric.conventions().empty())
     absl::StrAppend(&out, "\nconventions (", metric.id(), ":NAME; the first is the default)\n");
   for (const v1::ConventionInfo& convention : metric.conventions()) {
@@ -149,16 +170,22 @@ std::string MetricsText(const v1::ListMetricsResponse& listed) {
     id_width = std::max(id_width, metric.id().size());
     range_width = std::max(range_width, RangeText(metric).size());
   }
-  std::string out = absl::StrFormat("%-*s  %-6s  %-*s  %-4s  %-8s  %s\n", id_width, "metric", "better", range_width,
-                                    "range", "map", "gradient", "summary");
+  std::string out = absl::StrFormat("%-*s  %-6s  %-*s  %-4s  %-8s  %-4s  %s\n", id_width, "metric", "better",
+                                    range_width, "range", "map", "gradient", "mask", "summary");
   for (const v1::MetricInfo& metric : listed.metrics()) {
     const char* better = metric.direction() == v1::DIRECTION_HIGHER_IS_BETTER ? "higher"
                          : metric.direction() == v1::DIRECTION_ZERO_IS_BEST   ? "zero"
                                                                               : "lower";
-    absl::StrAppendFormat(
-        &out, "%-*s  %-6s  %-*s  %-4s  %-8s  %s\n", id_width, metric.id(), better, range_width, RangeText(metric),
-        metric.has_map() ? "yes" : "-", metric.has_gradient() ? "yes" : "-",
-        metric.unavailable().empty() ? metric.summary() : absl::StrCat("UNAVAILABLE: ", metric.unavailable()));
+    std::string summary = metric.unavailable().empty() ? metric.summary() : "UNAVAILABLE: " + metric.unavailable();
+    if (!metric.aliases().empty()) {
+      absl::StrAppend(&summary,
+                      " Alias: ", absl::StrJoin(metric.aliases(), ", ", [](std::string* text, const v1::AliasInfo& a) {
+                        absl::StrAppend(text, a.name());
+                      }));
+    }
+    absl::StrAppendFormat(&out, "%-*s  %-6s  %-*s  %-4s  %-8s  %-4s  %s\n", id_width, metric.id(), better, range_width,
+                          RangeText(metric), metric.has_map() ? "yes" : "-", metric.has_gradient() ? "yes" : "-",
+                          metric.takes_weights() ? "yes" : "-", summary);
   }
   return out;
 }

@@ -35,19 +35,39 @@ std::string FormatText(const Report& report) {
       absl::StrAppend(&text, *outcome.passed() ? "  pass  " : "  FAIL  ", gates);
     }
     text.push_back('\n');
+    for (const v1::TermResult& term : outcome.result.terms()) {
+      absl::StrAppend(&text, "    ", FormatNumber(term.weight()), " * ", FormatNumber(term.score()), "  ",
+                      term.metric(), ":", term.resolved().convention(), "\n");
+    }
   }
   return text;
+}
+
+Json TermJson(const v1::TermResult& term) {
+  Json json;
+  json["weight"] = JsonNumber(term.weight());
+  json["metric"] = term.metric();
+  json["convention"] = term.resolved().convention();
+  json["score"] = JsonNumber(term.score());
+  json["direction"] = DirectionName(term.direction());
+  json["version"] = term.version();
+  json["parameters"] = ParametersJson(term.resolved().parameters());
+  return json;
 }
 
 Json ScoreJson(const Outcome& outcome) {
   const v1::MetricResult& result = outcome.result;
   Json json;
+  json["name"] = outcome.asked;
   json["metric"] = result.metric();
-  json["convention"] = result.resolved().convention();
+  if (result.has_resolved()) json["convention"] = result.resolved().convention();
   json["score"] = JsonNumber(result.score());
   json["direction"] = DirectionName(result.direction());
-  json["version"] = result.version();
-  json["parameters"] = ParametersJson(result.resolved().parameters());
+  if (result.has_resolved()) {
+    json["version"] = result.version();
+    json["parameters"] = ParametersJson(result.resolved().parameters());
+  }
+  for (const v1::TermResult& term : result.terms()) json["terms"].push_back(TermJson(term));
   if (outcome.passed().has_value()) json["passed"] = *outcome.passed();
   if (outcome.map.has_value()) {
     Json& map = json["map"];
@@ -107,8 +127,11 @@ std::string FormatCsv(const Report& report) {
     std::vector<std::string> row = {report.reference_path, report.distorted_path};
     if (outcome.status.ok()) {
       const std::string passed = !outcome.passed().has_value() ? "" : *outcome.passed() ? "true" : "false";
-      row.insert(row.end(), {result.metric(), result.resolved().convention(), FormatNumber(result.score()),
-                             DirectionName(result.direction()), absl::StrCat(result.version()), passed, ""});
+      const bool composed = !result.has_resolved();
+      row.insert(row.end(),
+                 {composed ? outcome.asked : result.metric(),
+                  composed ? result.metric() : result.resolved().convention(), FormatNumber(result.score()),
+                  DirectionName(result.direction()), composed ? "" : absl::StrCat(result.version()), passed, ""});
     } else {
       row.insert(row.end(), {outcome.asked, "", "", "", "", "", outcome.status.ToString()});
     }

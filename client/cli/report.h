@@ -20,7 +20,7 @@ struct MapFile {
 };
 
 struct Outcome {
-  std::string asked;        // "ssim:torchmetrics", as typed
+  std::string asked;        // "ssim:torchmetrics", as typed, or a loss's name
   absl::Status status;      // not OK: not measured
   v1::MetricResult result;  // without its map and gradient
   std::vector<Gate> gates;  // those that mean this metric
@@ -41,7 +41,7 @@ struct Report {
 // Ends with a newline. The JSON object is documented in docs/cli.md; its "version" changes when a reader must.
 std::string FormatReport(const Report& report, Format format);
 
-// "lower_is_better", "higher_is_better", "zero_is_best".
+// "lower_is_better", "higher_is_better", "zero_is_best"; "unspecified" of a loss whose terms disagree.
 std::string DirectionName(v1::Direction direction);
 
 }  // namespace likeness::cli

@@ -37,6 +37,20 @@ absl::StatusOr<v1::ParameterValue> ParseParameter(const v1::ParameterInfo& info,
   }
 }
 
+// A metric, or a loss's term, that parameters can be set on.
+struct Parametrised {
+  std::string metric;
+  google::protobuf::Map<std::string, v1::ParameterValue>* parameters;
+};
+std::vector<Parametrised> AllParametrised(std::vector<Asked>& asked) {
+  std::vector<Parametrised> all;
+  for (Asked& one : asked) {
+    if (one.request.terms().empty()) all.push_back({one.request.metric(), one.request.mutable_parameters()});
+    for (v1::Term& term : *one.request.mutable_terms()) all.push_back({term.metric(), term.mutable_parameters()});
+  }
+  return all;
+}
+
 }  // namespace
 
 std::string Gate::Flag() const {
@@ -84,21 +98,21 @@ absl::StatusOr<std::vector<std::string>> SplitMetricNames(const std::vector<std:
   return names;
 }
 
-absl::Status SetParameter(absl::string_view text, const v1::ListMetricsResponse& listed,
-                          std::vector<v1::MetricRequest>& requests) {
+absl::Status SetParameter(absl::string_view text, const v1::ListMetricsResponse& listed, std::vector<Asked>& asked) {
   const std::pair<absl::string_view, absl::string_view> sides = absl::StrSplit(text, absl::MaxSplits('=', 1));
   const std::pair<absl::string_view, absl::string_view> path = absl::StrSplit(sides.first, absl::MaxSplits('.', 1));
   if (path.first.empty() || path.second.empty() || sides.second.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("--parameter is \"", text, "\"; must be METRIC.PARAMETER=VALUE, as in huber.delta=0.05"));
   }
+  const std::vector<Parametrised> all = AllParametrised(asked);
   std::vector<std::string> names;
-  for (const v1::MetricRequest& request : requests) names.push_back(request.metric());
+  for (const Parametrised& one : all) names.push_back(one.metric);
   bool found = false;
-  for (v1::MetricRequest& request : requests) {
-    if (!NameMeans(path.first, request.metric(), names)) continue;
+  for (const Parametrised& one : all) {
+    if (!NameMeans(path.first, one.metric, names)) continue;
     found = true;
-    const v1::MetricInfo* metric = FindMetric(listed, request.metric());
+    const v1::MetricInfo* metric = FindMetric(listed, one.metric);
     // An unknown metric fails by itself in a moment, with a better message than this place has.
     if (metric == nullptr) continue;
     const auto& parameters = metric->parameters();
@@ -113,11 +127,11 @@ absl::Status SetParameter(absl::string_view text, const v1::ListMetricsResponse&
     absl::StatusOr<v1::ParameterValue> value =
         ParseParameter(*info, absl::StrCat("--parameter ", sides.first), sides.second);
     if (!value.ok()) return value.status();
-    (*request.mutable_parameters())[std::string(path.second)] = *std::move(value);
+    (*one.parameters)[std::string(path.second)] = *std::move(value);
   }
   if (!found) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--parameter ", text, " is for ", path.first, ", which was not asked for; add it to --metric"));
+    return absl::InvalidArgumentError(absl::StrCat("--parameter ", text, " is for ", path.first,
+                                                   ", which was not asked for; add it to --metric or --loss"));
   }
   return absl::OkStatus();
 }
@@ -125,6 +139,9 @@ absl::Status SetParameter(absl::string_view text, const v1::ListMetricsResponse&
 const v1::MetricInfo* FindMetric(const v1::ListMetricsResponse& listed, absl::string_view name) {
   for (const v1::MetricInfo& metric : listed.metrics()) {
     if (metric.id() == BareId(name)) return &metric;
+    for (const v1::AliasInfo& alias : metric.aliases()) {
+      if (alias.name() == name) return &metric;
+    }
   }
   return nullptr;
 }

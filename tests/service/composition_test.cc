@@ -138,11 +138,11 @@ TEST_F(CompositionTest, IsTheSumOfItsPartsUnderWeights) {
   // Under weights a term that takes none fails the composition and nothing else.
   v1::MetricRequest mae;
   mae.set_metric("mae");
-  v1::ScoreRequest request = Request({Composition({{1.0, "mae"}, {1.0, "gmsd"}}), mae});
+  v1::ScoreRequest request = Request({Composition({{1.0, "mae"}, {1.0, "sse"}}), mae});
   *request.mutable_weights() = weights;
   const v1::ScoreResponse response = ScoreAll(request);
   EXPECT_EQ(response.results(0).code(), StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(response.results(0).message(), HasSubstr("term 2 (gmsd)"));
+  EXPECT_THAT(response.results(0).message(), HasSubstr("term 2 (sse)"));
   EXPECT_EQ(response.results(1).code(), 0);
 }
 
