@@ -64,7 +64,7 @@ auto PixelMeans(T& t, F f, const In&... in) {
 
 // The weighted sum of a scalar's values.
 template <class T, bool tracked>
-Scalar<tracked> WeightedSum(T& t, const Scalar<tracked>& x, const std::vector<double>& weights) {
+Scalar<tracked> WeightedSum(T& t, const Scalar<tracked>& x, std::vector<double> weights) {
   auto out = t.template MakeScalar<tracked>(1, "WeightedSum", x, weights);
   t.RunFor(out, {}, [&](auto& device) { WeightedSumForward(device, t.Values(x), weights, t.Values(out)); });
   if constexpr (tracked) {

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "kernels/metrics/functors.h"
+#include "kernels/metrics/settings.h"
+#include "kernels/metrics/ssimulacra2/ssimulacra2_math.h"
+#include "kernels/ops/correlate/correlate.h"
+#include "kernels/ops/pixel_means/pixel_means.h"
+#include "kernels/ops/pool/pool.h"
+#include "kernels/ops/resample/resample.h"
+
+LIKENESS_BEGIN_TARGET
+
+struct Ssimulacra2 {
+  static MetricInfo Info() {
+    MetricInfo info;
+    info.id = "ssimulacra2";
+    info.family = "perceptual";
+    info.summary = "SSIMULACRA 2.1: structure, artifacts and lost detail in XYB at six scales, tuned on opinions.";
+    info.direction = Direction::kHigherIsBetter;
+    info.range_low = -std::numeric_limits<double>::infinity();
+    info.range_high = info.identity = 100.0;
+    info.min_width = info.min_height = 8;
+    info.map = "1 - structure, artifact, lost detail of XYB's Y at the first scale, 3xHxW";
+    info.color =
+        "sRGB to XYB; gray is R = G = B; alpha over the request's background, where the reference takes the lower of "
+        "the scores over 0.1 and 0.9";
+    info.good_values = "90 visually lossless, 70 high quality, 50 medium, 30 low, below 0 broken";
+    info.reference = "cloudinary/ssimulacra2 v2.1";
+    info.conventions = {{"v2.1", "as the reference", {}}};
+    info.tolerance = 1e-4;
+    return info;
+  }
+
+  template <class T, bool tracked>
+  static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted, const Settings&) {
+    const Kernel window = Separable(Taps(std::begin(kSsimulacraTaps), std::end(kSsimulacraTaps)));
+    const auto blur = [&](const auto& x) { return Correlate(t, x, window, Border::kZero); };
+    const auto half = [&](const auto& x) {
+      return MeanPool(t, Pad(t, x, OddMargins(x.shape(), false), Border::kReplicate), 2);
+    };
+
+    Output<tracked> out;
+    auto linear_r = MapColorOrGray(t, SsimulacraLinear{}, reference);
+    auto linear_d = MapColorOrGray(t, SsimulacraLinear{}, distorted);
+    std::vector<Scalar<tracked>> means;  // of each scale: by channel, power and map
+    for (int scale = 0; scale < kSsimulacraScales; ++scale) {
+      if (scale > 0) {
+        if (std::min(linear_r.shape().width, linear_r.shape().height) < 8) break;
+        linear_r = half(linear_r);
+        linear_d = half(linear_d);
+      }
+      const auto r = MapColor(t, SsimulacraXyb{}, linear_r, 3);
+      const auto d = MapColor(t, SsimulacraXyb{}, linear_d, 3);
+      const auto mean_r = blur(r);
+      const auto mean_e = blur(Map(t, Difference{}, r, d));
+      const auto squared_e = blur(Map(t, SquaredError{}, r, d));
+      const auto squares = blur(Map(t, SumOfSquares{}, r, d));
+      means.push_back(PixelMeans(t, SsimulacraNorms{}, r, d, mean_r, mean_e, squared_e, squares));
+      if (scale == 0 && t.wants_map()) {
+        out.map = MapChannels(t, SsimulacraLumaMaps{}, 3, Channels<3>(r), Channels<3>(d.Detached()),
+                              Channels<3>(mean_r), Channels<3>(mean_e.Detached()), Channels<3>(squared_e.Detached()),
+                              Channels<3>(squares.Detached()));
+      }
+    }
+
+    const int scales = static_cast<int>(means.size());
+    Scalar<tracked> sum;
+    for (int scale = 0; scale < scales; ++scale) {
+      std::vector<double> of_mean(18, 0.0), of_norm(18, 0.0);
+      for (const auto& [index, value] : kSsimulacraWeights) {
+        const int map = index % 3, norm = index / 3 % 2, level = index / 6 % scales, channel = index / 6 / scales;
+        if (level != scale || channel >= 3) continue;
+        (norm == 0 ? of_mean : of_norm)[channel * 6 + norm * 3 + map] = value;
+      }
+      const auto add = [&](const Scalar<tracked>& x) { sum = sum.empty() ? x : MapScalars(t, Plus{}, sum, x); };
+      add(WeightedSum(t, means[scale], of_mean));
+      add(WeightedSum(t, MapScalars(t, FourthRoot{}, means[scale]), of_norm));
+    }
+    out.score = MapScalars(t, SsimulacraScore{}, sum);
+    return out;
+  }
+};
+
+LIKENESS_END_TARGET
