@@ -180,7 +180,7 @@ TEST_F(MasksTest, EveryContainerOfTheSameMaskGivesTheSameBits) {
 }
 
 TEST_F(MasksTest, NoMasksAreNoWeights) {
-  v1::ScoreRequest request = Request({"mae", "gmsd"});
+  v1::ScoreRequest request = Request({"mae", "sse"});
   v1::ScoreResponse plain, empty;
   ASSERT_TRUE(Score(*stub_, request, &plain).ok());
   request.mutable_weights()->set_averaging(v1::AVERAGING_OVER_WEIGHTS);
