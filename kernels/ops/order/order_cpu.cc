@@ -1,18 +1,45 @@
 #include "kernels/ops/order/order_cpu.h"
 
 LIKENESS_BEGIN_TARGET
+namespace {
+
+// Whole numbers in the order of the values' leading bits: sign, exponent and the first bits of the fraction.
+constexpr int kCoarseBits = 12;
+int Coarse(Real value) {
+  using Bits = std::conditional_t<sizeof(Real) == 4, std::uint32_t, std::uint64_t>;
+  Bits bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  constexpr Bits kSign = Bits{1} << (8 * sizeof(Bits) - 1);
+  bits = (bits & kSign) != 0 ? ~bits : bits | kSign;
+  return static_cast<int>(bits >> (8 * sizeof(Bits) - kCoarseBits));
+}
+
+}  // namespace
 
 void LowerMedianForward(Cpu&, const PlanesView& x, const PlanesView& scratch, double* out) {
   const Shape& shape = x.shape;
   ParallelFor(shape.channels, 4 * shape.plane(), [&](int begin, int end) {
     for (int c = begin; c < end; ++c) {
-      Real* values = Row(scratch, c, 0);
+      // A histogram tells which few of the values are near the middle; only those are sorted.
+      std::vector<std::int64_t> histogram(std::size_t{1} << kCoarseBits);
       for (int y = 0; y < shape.height; ++y) {
         const Real* from = Row(x, c, y);
-        std::copy(from, from + shape.width, values + std::int64_t{y} * shape.width);
+        for (int i = 0; i < shape.width; ++i) ++histogram[Coarse(from[i])];
       }
-      Real* middle = values + (shape.plane() - 1) / 2;
-      std::nth_element(values, middle, values + shape.plane());
+      std::int64_t rank = (shape.plane() - 1) / 2;
+      int coarse = 0;
+      for (; rank >= histogram[coarse]; ++coarse) rank -= histogram[coarse];
+      Real* values = Row(scratch, c, 0);
+      Real* end = values;
+      for (int y = 0; y < shape.height; ++y) {
+        const Real* from = Row(x, c, y);
+        for (int i = 0; i < shape.width; ++i) {
+          *end = from[i];
+          end += Coarse(from[i]) == coarse;
+        }
+      }
+      Real* middle = values + rank;
+      std::nth_element(values, middle, end);
       out[c] = *middle;
     }
   });

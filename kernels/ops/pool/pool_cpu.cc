@@ -11,6 +11,7 @@ RowSums PoolSums(int factor, int out_height) {
   });
 }
 
+// `to` may be `from`.
 void SumPairs(const Real* from, int width, Real* to) {
   int x = 0;
 #if !LIKENESS_TARGET_SCALAR
@@ -25,13 +26,21 @@ void SumPairs(const Real* from, int width, Real* to) {
 
 }  // namespace
 
+// Rows first: sums down the columns are whole vectors, and only one row of them is left to sum along.
 void MeanPoolForward(Cpu&, const PlanesView& x, int factor, const PlanesView& out) {
-  const int width = out.shape.width;
-  ApplySeparable(x, PoolSums(factor, out.shape.height), out, false, [&](const Real* from, Real* to) {
-    if (factor == 2) return SumPairs(from, width, to);
-    for (int i = 0; i < width; ++i) {
-      Real sum = 0;
-      for (int j = 0; j < factor; ++j) sum += from[i * factor + j];
+  const std::vector<Real> weights(factor, static_cast<Real>(1.0 / (factor * factor)));
+  ForEachRow({out.shape.width * factor, out.shape.height, out.shape.channels}, [&](int c, int y) {
+    std::vector<const Real*> rows(factor);
+    for (int j = 0; j < factor; ++j) rows[j] = Row(x, c, y * factor + j);
+    int width = out.shape.width * factor;
+    Real* sums = RowScratch(width);
+    CombineRows(rows.data(), weights.data(), factor, width, false, sums);
+    int left = factor;
+    for (; left % 2 == 0; left /= 2) SumPairs(sums, width /= 2, sums);
+    Real* to = Row(out, c, y);
+    for (int i = 0; i < out.shape.width; ++i) {
+      Real sum = sums[i * left];
+      for (int j = 1; j < left; ++j) sum += sums[i * left + j];
       to[i] = sum;
     }
   });

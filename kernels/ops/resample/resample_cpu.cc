@@ -12,6 +12,11 @@ std::vector<int> Sources(int in, int out, int before, Border border) {
   return sources;
 }
 
+// The output columns that copy the input from `before` columns to their left; at least one.
+std::pair<int, int> CopiedAlike(int in, int out, int before) {
+  return {std::max(before, 0), std::min(before + in, out)};
+}
+
 RowSums CopyRows(const std::vector<int>& sources) {
   return MakeRowSums(static_cast<int>(sources.size()), [&](int y, auto add) { add(sources[y], 1.0); });
 }
@@ -95,8 +100,18 @@ void BlendBackward(const PlanesView& upstream, Grid grid, const GradientView& gr
 void PadForward(Cpu&, const PlanesView& x, const Margins& margins, Border border, const PlanesView& out) {
   const std::vector<int> columns = Sources(x.shape.width, out.shape.width, margins.left, border);
   const std::vector<int> rows = Sources(x.shape.height, out.shape.height, margins.top, border);
-  ApplySeparable(x, CopyRows(rows), out, false, [&](const Real* from, Real* to) {
-    for (int i = 0; i < out.shape.width; ++i) to[i] = columns[i] < 0 ? Real(0) : from[columns[i]];
+  const auto [begin, end] = CopiedAlike(x.shape.width, out.shape.width, margins.left);
+  ForEachRow(out.shape, [&, begin = begin, end = end](int c, int y) {
+    Real* to = Row(out, c, y);
+    if (rows[y] < 0) {
+      std::fill(to, to + out.shape.width, Real(0));
+      return;
+    }
+    const Real* from = Row(x, c, rows[y]);
+    const auto copy = [&](int i) { to[i] = columns[i] < 0 ? Real(0) : from[columns[i]]; };
+    for (int i = 0; i < begin; ++i) copy(i);
+    std::copy(from + begin - margins.left, from + end - margins.left, to + begin);
+    for (int i = end; i < out.shape.width; ++i) copy(i);
   });
 }
 
@@ -105,12 +120,17 @@ void PadBackward(Cpu&, const PlanesView& upstream, const Margins& margins, Borde
   const Shape& shape = gradient.planes.shape;
   const std::vector<int> columns = Sources(shape.width, upstream.shape.width, margins.left, border);
   const std::vector<int> rows = Sources(shape.height, upstream.shape.height, margins.top, border);
+  const auto [begin, end] = CopiedAlike(shape.width, upstream.shape.width, margins.left);
   ApplySeparable(upstream, CopyRows(rows).Transposed(shape.height), gradient.planes, gradient.accumulate,
-                 [&](const Real* from, Real* to) {
-                   std::fill(to, to + shape.width, Real(0));
-                   for (int i = 0; i < upstream.shape.width; ++i) {
+                 [&, begin = begin, end = end](const Real* from, Real* to) {
+                   std::fill(to, to + begin - margins.left, Real(0));
+                   std::copy(from + begin, from + end, to + begin - margins.left);
+                   std::fill(to + end - margins.left, to + shape.width, Real(0));
+                   const auto fold = [&](int i) {
                      if (columns[i] >= 0) to[columns[i]] += from[i];
-                   }
+                   };
+                   for (int i = 0; i < begin; ++i) fold(i);
+                   for (int i = end; i < upstream.shape.width; ++i) fold(i);
                  });
 }
 
