@@ -57,8 +57,8 @@ struct Ssimulacra2 {
       const auto d = MapColor(t, SsimulacraXyb{}, linear_d, 3);
       const auto mean_r = blur(r);
       const auto mean_e = blur(Map(t, Difference{}, r, d));
-      const auto squared_e = blur(Map(t, SquaredError{}, r, d));
-      const auto squares = blur(Map(t, SumOfSquares{}, r, d));
+      const auto squared_e = blur(Map(t, SsimulacraSquaredError{}, r, d));
+      const auto squares = blur(Map(t, SsimulacraSquares{}, r, d));
       means.push_back(PixelMeans(t, SsimulacraNorms{}, r, d, mean_r, mean_e, squared_e, squares));
       if (scale == 0 && t.wants_map()) {
         out.map = MapChannels(t, SsimulacraLumaMaps{}, 3, Channels<3>(r), Channels<3>(d.Detached()),

@@ -83,13 +83,13 @@ struct SsimulacraXyb {
   }
 };
 
-struct SquaredError {
+struct SsimulacraSquaredError {
   LIKENESS_HD auto operator()(auto r, auto d) const {
     const auto e = d - r;
     return e * e;
   }
 };
-struct SumOfSquares {
+struct SsimulacraSquares {
   LIKENESS_HD auto operator()(auto r, auto d) const { return r * r + d * d; }
 };
 
