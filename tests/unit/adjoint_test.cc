@@ -85,9 +85,11 @@ TEST(Adjoint, Correlate) {
 
 TEST(Adjoint, MeanPool) {
   for (const Shape& shape : kShapes) {
-    for (const int factor : {2, 3}) {
+    for (const int factor : {2, 3, 4, 6}) {
       if (shape.width < factor || shape.height < factor) continue;
       CheckAdjoint("mean pool", shape, [&](CpuTape& t, const auto& x) { return MeanPool(t, x, factor); });
+      CheckAdjoint("mean pool repeated", shape,
+                   [&](CpuTape& t, const auto& x) { return MeanPoolRepeated(t, x, factor); });
     }
   }
 }

@@ -38,10 +38,7 @@ struct Vsi {
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted, const Settings&) {
     const int factor = Factor256(reference.shape());
-    const int before = factor / 2, after = (factor - 1) / 2;
-    auto pool = [&](const auto& x) {
-      return MeanPool(t, Pad(t, x, {before, before, after, after}, Border::kReplicate), factor);
-    };
+    auto pool = [&](const auto& x) { return MeanPoolRepeated(t, x, factor); };
     auto edges = [&](const auto& lightness) {
       return Map(t, Magnitude{}, Correlate(t, lightness, ScharrX(), Border::kZero),
                  Correlate(t, lightness, Transposed(ScharrX()), Border::kZero));

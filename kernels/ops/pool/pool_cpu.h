@@ -8,5 +8,7 @@ LIKENESS_BEGIN_TARGET
 
 void MeanPoolForward(Cpu&, const PlanesView& x, int factor, const PlanesView& out);
 void MeanPoolBackward(Cpu&, const PlanesView& upstream, int factor, const GradientView& gradient);
+void MeanPoolRepeatedForward(Cpu&, const PlanesView& x, int factor, const PlanesView& out);
+void MeanPoolRepeatedBackward(Cpu&, const PlanesView& upstream, int factor, const GradientView& gradient);
 
 LIKENESS_END_TARGET
