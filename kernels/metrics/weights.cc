@@ -33,6 +33,17 @@ std::string Listed(absl::string_view list, const std::string& file) {
   return "";
 }
 
+// Nobody publishes some weights at an address that set-up could pin.
+std::string HowToMake(const std::string& file) {
+  return Listed(kPinned, file).empty() ? "convert a torchvision file of yours with tools/weights/convert.py torchvision"
+                                       : "run `make weights`";
+}
+
+std::string Expected(const std::string& pinned, const std::string& own) {
+  if (!own.empty()) return absl::StrCat(own, " as in ", kOwnList);
+  return pinned.empty() ? "one that the list of own weights has" : pinned;
+}
+
 std::string ReadWhole(const std::string& path) {
   std::ifstream file(path);
   std::ostringstream text;
@@ -65,9 +76,10 @@ absl::StatusOr<LoadedTrunk> LoadTrunk(const std::string& metric, const TrunkSpec
     if (!absl::IsNotFound(opened.status())) return opened.status();
   }
   if (file == nullptr) {
-    return absl::NotFoundError(absl::StrCat("there is no ", name, " in ", absl::StrJoin(folders, " or "),
-                                            ": run `make weights`, or name the folder that has it "
-                                            "($LIKENESS_WEIGHTS, or the program's own setting)"));
+    return absl::NotFoundError(absl::StrCat("there is no ", name, " in ", absl::StrJoin(folders, " or "), ": ",
+                                            HowToMake(name),
+                                            ", or name the folder that has it ($LIKENESS_WEIGHTS, or the program's own "
+                                            "setting)"));
   }
   const std::string path = absl::StrCat(found_in, "/", name);
 
@@ -77,10 +89,9 @@ absl::StatusOr<LoadedTrunk> LoadTrunk(const std::string& metric, const TrunkSpec
   if (checksum != pinned) {
     const std::string own = Listed(ReadWhole(absl::StrCat(found_in, "/", kOwnList)), name);
     if (checksum != own) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(path, " has SHA-256 ", checksum, "; expected ", own.empty() ? pinned : own,
-                       own.empty() ? "" : " as in ", own.empty() ? "" : kOwnList,
-                       ": run `make weights`, or list weights of your own in ", found_in, "/", kOwnList));
+      return absl::FailedPreconditionError(absl::StrCat(path, " has SHA-256 ", checksum, "; expected ",
+                                                        Expected(pinned, own), ": ", HowToMake(name),
+                                                        ", or list weights of your own in ", found_in, "/", kOwnList));
     }
     loaded.own_weights = absl::StrCat(path, ", SHA-256 ", checksum);
   }

@@ -33,6 +33,21 @@ std::vector<float> Fill(std::int64_t count, Value value) {
 Tensors SyntheticWeights(const TrunkSpec& spec) {
   Tensors tensors;
   std::uint32_t layer = 0, tap = 0;
+  std::uint32_t seen = 0;  // tapped channels so far, for a trunk with two rows of weights
+  const auto add_head = [&](int channels) {
+    const std::string name = absl::StrCat("head", tap, ".weight");
+    if (spec.head_rows == 2) {
+      std::vector<float>& head = tensors[name];
+      for (const std::uint32_t salt : {3001u, 3002u}) {
+        for (int c = 0; c < channels; ++c) head.push_back(static_cast<float>(Uniform(seen + c, salt)));
+      }
+      seen += channels;
+    } else {
+      tensors[name] = Fill(channels, [&](std::uint32_t k) { return Uniform(k, tap + 2001) * 2.0 / channels; });
+    }
+    ++tap;
+  };
+  if (spec.image_tap) add_head(3);
   for (const ConvSpec& conv : spec.convs) {
     const int taps = conv.in * conv.kernel * conv.kernel;
     tensors[absl::StrCat("conv", layer, ".weight")] = Fill(std::int64_t{conv.out} * taps, [&](std::uint32_t k) {
@@ -40,11 +55,7 @@ Tensors SyntheticWeights(const TrunkSpec& spec) {
     });
     tensors[absl::StrCat("conv", layer, ".bias")] =
         Fill(conv.out, [&](std::uint32_t k) { return (2.0 * Uniform(k, layer + 1001) - 1.0) * 0.1; });
-    if (conv.tap) {
-      tensors[absl::StrCat("head", tap, ".weight")] =
-          Fill(conv.out, [&](std::uint32_t k) { return Uniform(k, tap + 2001) * 2.0 / conv.out; });
-      ++tap;
-    }
+    if (conv.tap) add_head(spec.Channels(static_cast<int>(layer)));
     ++layer;
   }
   return tensors;
@@ -90,6 +101,8 @@ const std::string& SyntheticFolder() {
     std::string made = MakeFolder();
     WriteOwnWeights(made, "lpips_alex", SyntheticWeights(kAlexTrunk));
     WriteOwnWeights(made, "lpips_vgg", SyntheticWeights(kVgg16Trunk));
+    WriteOwnWeights(made, "lpips_squeeze", SyntheticWeights(kSqueezeNetTrunk));
+    WriteOwnWeights(made, "dists", SyntheticWeights(kVgg16SmoothTrunk));
     return made;
   }();
   return folder;

@@ -65,7 +65,7 @@ double PlainConv(const ConvSpec& conv, const Tensors& tensors, const PlanesView&
 constexpr ColorNormalization kColor = {{0.4, 0.5, 0.6}, {0.2, 0.3, 0.25}};
 
 TEST(ConvTrunk, FirstConvolutionsAreTheDefinition) {
-  for (const TrunkSpec* spec : {&kAlexTrunk, &kVgg16Trunk}) {
+  for (const TrunkSpec* spec : {&kAlexTrunk, &kVgg16Trunk, &kSqueezeNetTrunk}) {
     const Tensors tensors = testing::SyntheticWeights(*spec);
     const auto trunk = MakeTrunk(*spec, tensors);
     for (const Shape& shape : {Shape{31, 31, 3}, Shape{45, 34, 3}, Shape{50, 33, 1}}) {
@@ -120,8 +120,8 @@ TEST(ConvTrunk, GradientsAddUpInEitherOrder) {
     Randomise(t, other, 2);
     auto down = [&](const auto& x) {
       auto f = ConvRelu(t, kAlexTrunk, p, 0, ImageFeatures(t, x, kColor, kAlexTrunk.convs[0]));
-      f = ConvRelu(t, kAlexTrunk, p, 1, MaxPool(t, f, 3, 2));
-      return ConvRelu(t, kAlexTrunk, p, 2, MaxPool(t, f, 3, 2));
+      f = ConvRelu(t, kAlexTrunk, p, 1, PoolBefore(t, kAlexTrunk, 1, f));
+      return ConvRelu(t, kAlexTrunk, p, 2, PoolBefore(t, kAlexTrunk, 2, f));
     };
     auto r = down(other);
     auto d = down(image);
@@ -160,7 +160,8 @@ TEST(ConvTrunk, MaxPoolSendsTheGradientToTheFirstMaximum) {
   // 5 x 5, windows of 3 at stride 2 that share a row and a column; the centre is the maximum of all four and a tie in
   // the first.
   const Shape shape{5, 5, 8};
-  auto x = t.MakeOwn<false>({5 * 16, 5, 1}), up = t.MakeOwn<false>({2 * 16, 2, 1}), to = t.MakeOwn<false>({5 * 16, 5, 1});
+  auto x = t.MakeOwn<false>({5 * 16, 5, 1}), up = t.MakeOwn<false>({2 * 16, 2, 1}),
+       to = t.MakeOwn<false>({5 * 16, 5, 1});
   const FeaturesView in{t.View(x).data, shape}, upstream{t.View(up).data, {2, 2, 8}}, out{t.View(to).data, shape};
   std::fill_n(static_cast<float*>(in.data), shape.count(), 0.0f);
   ChannelRow(in, 3, 2)[2 * kFeatureBlock] = 1.0f;
@@ -180,7 +181,8 @@ TEST(ConvTrunk, MaxPoolSendsTheGradientToTheFirstMaximum) {
 TEST(ConvTrunk, RunsTheInstructionSetAskedFor) {
   BlockedWeights cache;
   const auto weight = [] { return std::vector<float>(32 * 16 * 9, 0.1f); };
-  const auto conv = BlockedConv::Create(ConvIsa::kSse4, {16, 32, 3, 1}, {20, 10, 16}, true, cache, weight, {});
+  const auto conv =
+      BlockedConv::Create(ConvIsa::kSse4, {16, 32, 3, 1}, {20, 10, 16}, ConvResult::kRelu, cache, weight, {});
   ASSERT_TRUE(conv.ok()) << conv.status();
   EXPECT_STREQ((*conv)->implementation(), "jit:sse41");
 }

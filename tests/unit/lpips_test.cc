@@ -72,7 +72,15 @@ TEST(Lpips, SyntheticWeightsGiveTheSpecifiedNumbers) {
   // PyTorch on the synthetic weights, pair C; double.
   const Golden goldens[] = {
       {"lpips_alex", 0.00288783354, -0.03168423, 0.1511791, -1.32814e-05, 0.00288406073, 0.00286894793},
-      {"lpips_vgg", 0.00264625305, -0.02718047, 0.07729528, -1.4629e-06, 0.00264625305, 0.0015927662}};
+      {"lpips_vgg", 0.00264625305, -0.02718047, 0.07729528, -1.4629e-06, 0.00264625305, 0.0015927662},
+      {"lpips_squeeze", 0.00268718505, -0.03818048, 0.3151352, 5.04916e-05, 0.00269248231, 0.0020379193},
+      // The same trunks and heads in faceswap's form, of which the score is the map's mean.
+      {"faceswap/lpips_alex", 0.000330795916372, -0.0031914197, 0.018196904, -1.52455515e-06, 0.000330795916372,
+       9.503497836e-05},
+      {"faceswap/lpips_vgg16", 0.000268191283358, -0.002633343, 0.0076984615, -1.95286843e-07, 0.000268191283358,
+       0.000121635788},
+      {"faceswap/lpips_squeeze", 0.00027036869673, -0.0033977516, 0.032620018, 7.43772474e-06, 0.00027036869673,
+       0.0001386242523}};
   for (const std::string& set : AllInstructionSets()) {
     for (const Golden& golden : goldens) CheckGolden(golden, SyntheticFolder(), set, GoldenPair("C"), 1e-8);
   }
@@ -122,8 +130,9 @@ TEST(Lpips, GradientAgreesWithCentralDifferences) {
   const struct {
     const char* metric;
     int width, height, channels;
-  } cases[] = {
-      {"lpips_alex", 31, 37, 3}, {"lpips_alex", 45, 31, 1}, {"lpips_vgg", 16, 17, 3}, {"lpips_vgg", 19, 16, 1}};
+  } cases[] = {{"lpips_alex", 31, 37, 3},         {"lpips_alex", 45, 31, 1},    {"lpips_vgg", 16, 17, 3},
+               {"lpips_vgg", 19, 16, 1},          {"lpips_squeeze", 17, 18, 3}, {"lpips_squeeze", 28, 17, 1},
+               {"lpips_alex:faceswap", 63, 65, 3}};
   for (const auto& c : cases) {
     SCOPED_TRACE(absl::StrCat(c.metric, " ", c.width, "x", c.height, "x", c.channels));
     const Scorer& oracle = LpipsScorer("oracle", SyntheticFolder());
@@ -151,7 +160,7 @@ TEST(Lpips, GradientAgreesWithCentralDifferences) {
 
 TEST(Lpips, EqualImagesScoreZeroAndScoresAreSymmetric) {
   for (const std::string& set : AllInstructionSets()) {
-    for (const char* metric : {"lpips_alex", "lpips_vgg"}) {
+    for (const char* metric : {"lpips_alex", "lpips_vgg", "lpips_squeeze"}) {
       SCOPED_TRACE(absl::StrCat(metric, " on ", set));
       const Scorer& scorer = LpipsScorer(set, SyntheticFolder());
       const Pair pair = ScenePair(45, 33);
@@ -193,7 +202,7 @@ TEST(Lpips, FeaturesOfZeroGiveZero) {
 TEST(Lpips, SameBitsAloneInABatchAndAtAnyThreadCount) {
   for (const std::string& set : AllInstructionSets()) {
     if (set == "oracle") continue;
-    for (const char* metric : {"lpips_alex", "lpips_vgg"}) {
+    for (const char* metric : {"lpips_alex", "lpips_vgg", "lpips_squeeze"}) {
       SCOPED_TRACE(absl::StrCat(metric, " on ", set));
       const Pair pair = ScenePair(77, 51), other = ScenePair(64, 40);
       const MetricRequest request = Request(metric, {}, true, true);
@@ -233,6 +242,13 @@ TEST(Lpips, RefusesWhatIsTooSmallOrTooLarge) {
   const MetricResult result = ScoreOne(scorer, Request("lpips_alex"), small.reference.view(), small.distorted.view());
   EXPECT_EQ(result.status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(absl::StrContains(result.status.message(), "31x31")) << result.status;
+
+  // faceswap's crop leaves nothing of AlexNet's last tap below 63.
+  const Pair cropped = ScenePair(62, 200);
+  const absl::Status nothing_left =
+      ScoreOne(scorer, Request("faceswap/lpips_alex"), cropped.reference.view(), cropped.distorted.view()).status;
+  EXPECT_EQ(nothing_left.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StrContains(nothing_left.message(), "larger images")) << nothing_left;
 
   // A plan reads no pixels. 3840x2160 with gradient: more than the default slot of 2 GiB, both figures in the message.
   ImageView view;

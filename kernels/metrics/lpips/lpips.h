@@ -2,6 +2,8 @@
 
 #include "kernels/metrics/functors.h"
 #include "kernels/metrics/lpips/lpips_math.h"
+#include "kernels/metrics/mean_score.h"
+#include "kernels/metrics/program.h"
 #include "kernels/metrics/settings.h"
 #include "kernels/ops/conv_trunk/conv_trunk.h"
 #include "kernels/ops/map/map.h"
@@ -10,7 +12,7 @@
 
 LIKENESS_BEGIN_TARGET
 
-inline MetricInfo LpipsInfo(const TrunkSpec& spec, const char* id) {
+inline MetricInfo LpipsInfo(const TrunkSpec& spec, const char* id, const char* faceswap_name) {
   MetricInfo info;
   info.id = id;
   info.family = "learned";
@@ -20,52 +22,80 @@ inline MetricInfo LpipsInfo(const TrunkSpec& spec, const char* id) {
   info.map = "the taps' distances enlarged to HxW and summed; its mean is close to the score, not equal";
   info.color = "RGB; gray counts as three equal channels";
   info.reference = "Zhang et al. 2018; lpips 0.1.4 (v0.1, normalize=True)";
-  info.conventions = {{"v0.1", "the authors' package", {}},
-                      {"torchmetrics", "feature vectors divided by sqrt(1e-8 + |f|^2)", {}}};
+  info.conventions = {{"v0.1", "the authors' package", {}, false},
+                      {"torchmetrics", "feature vectors divided by sqrt(1e-8 + |f|^2)", {}, false},
+                      {"faceswap", "a tenth of the mean of the map, whose taps lose their padded border", {}}};
+  info.aliases = {{faceswap_name, "faceswap"}};
+  info.takes_weights = true;
   // Of float32 trunks against double ones: some 2e-7 was seen (docs/lpips.md).
   info.tolerance = 1e-5;
   info.learned = true;
   return info;
 }
 
+// Under convention faceswap something must be left of every tap.
+inline absl::Status CheckLpips(const TrunkSpec& spec, const Shape& image, const Settings& settings) {
+  if (settings.convention() != "faceswap") return absl::OkStatus();
+  Shape shape = PackedShape(spec.convs[0], image);
+  for (int layer = 0; layer < static_cast<int>(spec.convs.size()); layer += spec.Parts(layer)) {
+    const ConvSpec& conv = spec.convs[layer];
+    shape = LayerOutput(spec, layer, shape);
+    if (!conv.tap || std::min(shape.width, shape.height) > 2 * FaceswapCrop(conv)) continue;
+    return absl::InvalidArgumentError(
+        "convention faceswap cuts a border off every tap, and of one nothing is left; send larger images or ask for "
+        "v0.1");
+  }
+  return absl::OkStatus();
+}
+
 template <class T, bool tracked>
 Output<tracked> RunLpips(T& t, const TrunkSpec& spec, const Planes<false>& reference, const Planes<tracked>& distorted,
                          const Settings& settings) {
   const UnitLength length = settings.convention() == "torchmetrics" ? kTorchmetricsLength : kLpipsLength;
+  const bool faceswap = settings.convention() == "faceswap";
   const PreparedTrunk* trunk = settings.trunk();
   const Shape image = distorted.shape();
   auto r = ImageFeatures(t, reference, kImageNetColor, spec.convs[0]);
   auto d = ImageFeatures(t, distorted, kImageNetColor, spec.convs[0]);
   Output<tracked> output;
+  Planes<tracked> sum;  // faceswap's
   int tap = 0;
-  for (int layer = 0; layer < static_cast<int>(spec.convs.size()); ++layer) {
+  for (int layer = 0; layer < static_cast<int>(spec.convs.size()); layer += spec.Parts(layer)) {
     const ConvSpec& conv = spec.convs[layer];
     if (conv.pool_kernel > 0) {
-      r = MaxPool(t, r, conv.pool_kernel, conv.pool_stride);
-      d = MaxPool(t, d, conv.pool_kernel, conv.pool_stride);
+      r = PoolBefore(t, spec, layer, r);
+      d = PoolBefore(t, spec, layer, d);
     }
-    r = ConvRelu(t, spec, trunk, layer, r);
-    d = ConvRelu(t, spec, trunk, layer, d);
+    const bool relu = !(faceswap && conv.linear);
+    r = ConvRelu(t, spec, trunk, layer, r, relu);
+    d = ConvRelu(t, spec, trunk, layer, d, relu);
     if (!conv.tap) continue;
     auto distance = TapDistance(t, trunk, tap, length, r, d);
-    auto mean = Mean(t, distance);
-    output.score = tap == 0 ? mean : MapScalars(t, Plus{}, output.score, mean);
-    if (t.wants_map()) {
-      Planes<false> enlarged = ResizeBilinear(t, distance.Detached(), image.width, image.height);
-      output.map = tap == 0 ? enlarged : Map(t, Plus{}, output.map, enlarged);
+    if (faceswap) {
+      auto enlarged = ResizeBilinear(t, Crop(t, distance, FaceswapCrop(conv)), image.width, image.height);
+      sum = tap == 0 ? enlarged : Map(t, Plus{}, sum, enlarged);
+    } else {
+      auto mean = Mean(t, distance);
+      output.score = tap == 0 ? mean : MapScalars(t, Plus{}, output.score, mean);
+      if (t.wants_map()) {
+        Planes<false> enlarged = ResizeBilinear(t, distance.Detached(), image.width, image.height);
+        output.map = tap == 0 ? enlarged : Map(t, Plus{}, output.map, enlarged);
+      }
     }
     ++tap;
   }
+  if (faceswap) return MeanScore(t, sum, 0, Linear{kFaceswapScale, 0.0});
   return output;
 }
 
 struct LpipsAlex {
   static const TrunkSpec& Trunk() { return kAlexTrunk; }
   static MetricInfo Info() {
-    MetricInfo info = LpipsInfo(Trunk(), "lpips_alex");
+    MetricInfo info = LpipsInfo(Trunk(), "lpips_alex", "faceswap/lpips_alex");
     info.good_values = "under 0.05 hard to tell apart, over 0.3 plainly different";
     return info;
   }
+  static absl::Status Check(const Shape& image, const Settings& s) { return CheckLpips(Trunk(), image, s); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     return RunLpips(t, Trunk(), r, d, s);
@@ -75,10 +105,25 @@ struct LpipsAlex {
 struct LpipsVgg {
   static const TrunkSpec& Trunk() { return kVgg16Trunk; }
   static MetricInfo Info() {
-    MetricInfo info = LpipsInfo(Trunk(), "lpips_vgg");
+    MetricInfo info = LpipsInfo(Trunk(), "lpips_vgg", "faceswap/lpips_vgg16");
     info.good_values = "under 0.1 hard to tell apart, over 0.4 plainly different; scores more than lpips_alex";
     return info;
   }
+  static absl::Status Check(const Shape& image, const Settings& s) { return CheckLpips(Trunk(), image, s); }
+  template <class T, bool tracked>
+  static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
+    return RunLpips(t, Trunk(), r, d, s);
+  }
+};
+
+struct LpipsSqueeze {
+  static const TrunkSpec& Trunk() { return kSqueezeNetTrunk; }
+  static MetricInfo Info() {
+    MetricInfo info = LpipsInfo(Trunk(), "lpips_squeeze", "faceswap/lpips_squeeze");
+    info.good_values = "under 0.05 hard to tell apart, over 0.3 plainly different; much like lpips_alex";
+    return info;
+  }
+  static absl::Status Check(const Shape& image, const Settings& s) { return CheckLpips(Trunk(), image, s); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     return RunLpips(t, Trunk(), r, d, s);

@@ -120,7 +120,7 @@ BlockedConv::~BlockedConv() = default;
 const char* BlockedConv::implementation() const { return impl_->desc.impl_info_str(); }
 
 absl::StatusOr<std::shared_ptr<const BlockedConv>> BlockedConv::Create(
-    ConvIsa isa, const ConvGeometry& conv, const Shape& in, bool relu, BlockedWeights& cache,
+    ConvIsa isa, const ConvGeometry& conv, const Shape& in, ConvResult kind, BlockedWeights& cache,
     const std::function<std::vector<float>()>& weight, absl::Span<const float> bias) {
   const int block = BlockOf(isa);
   const auto tag = block == 16 ? memory::format_tag::nChw16c : memory::format_tag::nChw8c;
@@ -140,11 +140,10 @@ absl::StatusOr<std::shared_ptr<const BlockedConv>> BlockedConv::Create(
     const memory::desc bias_desc = bias.empty() ? memory::desc() : memory::desc({chunk}, f32, memory::format_tag::a);
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-    if (relu) {
-      dnnl::post_ops after;
-      after.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
-      attributes.set_post_ops(after);
-    }
+    dnnl::post_ops after;
+    if (kind == ConvResult::kRelu) after.append_eltwise(1.0f, dnnl::algorithm::eltwise_relu, 0.0f, 0.0f);
+    if (kind == ConvResult::kAdded) after.append_sum(1.0f);
+    attributes.set_post_ops(after);
     const memory::dims padding = {conv.padding, conv.padding};
     const dnnl::convolution_forward::desc desc(dnnl::prop_kind::forward_inference, dnnl::algorithm::convolution_direct,
                                                in_desc, weight_desc, bias_desc, out_desc, {1, 1}, padding, padding);

@@ -34,13 +34,17 @@ class BlockedWeights {
   std::unique_ptr<Impl> impl_;
 };
 
+// What becomes of a convolution's result.
+enum class ConvResult { kStored, kRelu, kAdded };
+
 // Immutable.
 class BlockedConv {
  public:
   // in: the shape of the input; its channels must be the convolution's. weight is asked only when `cache` has not got
   // the weights in the order wanted. An empty bias is none.
   static absl::StatusOr<std::shared_ptr<const BlockedConv>> Create(ConvIsa isa, const ConvGeometry& conv,
-                                                                   const Shape& in, bool relu, BlockedWeights& cache,
+                                                                   const Shape& in, ConvResult kind,
+                                                                   BlockedWeights& cache,
                                                                    const std::function<std::vector<float>()>& weight,
                                                                    absl::Span<const float> bias);
   ~BlockedConv();

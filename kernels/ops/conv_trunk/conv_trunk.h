@@ -1,9 +1,13 @@
 // The convolution trunk: features of an image, and the distance of two images' features.
 //
 //   ImageFeatures an image, normalised by channel, becomes features
-//   ConvRelu      one convolution of the trunk with bias and ReLU; derivative of ReLU 0 at 0
-//   MaxPool       k x k at stride s, windows inside only; the gradient goes to the first maximum in scan order
+//   ConvRelu      one value of the trunk: a convolution, or several beside each other, with bias and ReLU; derivative
+//   of
+//                 ReLU 0 at 0
+//   PoolBefore    the pooling in front of a convolution; the gradient of a maximum goes to the first in scan order
 //   TapDistance   each pixel's feature vectors are brought to length 1; one plane of weighted squared differences
+//   MomentsOf     mean and variance over the pixels of every channel of two images, and of their difference
+//   HeadRow       weights of a tap's channels as scalars
 //
 // Features are laid out as the device's convolutions like it, so only these ops read them. One image goes through at a
 // time: what a pair scores cannot depend on what else is scored.
@@ -35,6 +39,20 @@ struct UnitLength {
 struct FeaturesView {
   void* data = nullptr;
   Shape shape;
+};
+
+// Where the moments of every channel go, and where their gradients come from.
+struct MomentValues {
+  double* reference_mean;
+  double* reference_variance;
+  double* distorted_mean;
+  double* distorted_variance;
+  double* difference_variance;
+};
+struct MomentGradients {
+  const double* mean;
+  const double* variance;
+  const double* difference;
 };
 
 template <bool tracked>
@@ -91,23 +109,30 @@ Features<tracked> ImageFeatures(T& t, const Planes<tracked>& image, const ColorN
   return out;
 }
 
-// `trunk` may be null on a device that only counts.
+// `trunk` may be null on a device that only counts. The convolutions are `layer` and those beside it. relu off: only
+// where the spec says linear.
 template <class T, bool tracked>
 Features<tracked> ConvRelu(T& t, const TrunkSpec& spec, const PreparedTrunk* trunk, int layer,
-                           const Features<tracked>& x) {
-  const ConvGeometry conv = GeometryOf(spec.convs[layer]);
-  auto out = trunk_internal::MakeFeatures<tracked>(t, ConvOutput(conv, x.shape()));
-  const std::int64_t taps = std::int64_t{conv.in} * conv.kernel * conv.kernel;
-  const Cost cost{(x.shape().count() + out.shape().count() + taps * conv.out) * t.device().bytes_per_sample(),
-                  2 * taps * out.shape().count()};
+                           const Features<tracked>& x, bool relu = true) {
+  const int parts = spec.Parts(layer);
+  Shape shape = ConvOutput(GeometryOf(spec.convs[layer]), x.shape());
+  Cost cost{(x.shape().count() + shape.plane() * spec.Channels(layer)) * t.device().bytes_per_sample(), 0};
+  for (int i = layer; i < layer + parts; ++i) {
+    const ConvGeometry conv = GeometryOf(spec.convs[i]);
+    const std::int64_t taps = std::int64_t{conv.in} * conv.kernel * conv.kernel * conv.out;
+    cost.bytes += taps * t.device().bytes_per_sample();
+    cost.operations += 2 * taps * shape.plane();
+  }
+  shape.channels = spec.Channels(layer);
+  auto out = trunk_internal::MakeFeatures<tracked>(t, shape);
   t.Run(cost, [&](auto& device) {
-    ConvReluForward(device, *trunk, layer, trunk_internal::View(t, x), trunk_internal::View(t, out));
+    ConvReluForward(device, *trunk, layer, parts, relu, trunk_internal::View(t, x), trunk_internal::View(t, out));
   });
   if constexpr (tracked) {
-    t.Record(out.storage(), [x = x.slot(), in = x.shape(), out, trunk, layer, cost](T& t) {
+    t.Record(out.storage(), [x = x.slot(), in = x.shape(), out, trunk, layer, parts, relu, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
       t.Run(cost, [&](auto& device) {
-        ConvReluBackward(device, *trunk, layer, trunk_internal::View(t, out),
+        ConvReluBackward(device, *trunk, layer, parts, relu, trunk_internal::View(t, out),
                          trunk_internal::UpstreamView(t, out.slot(), out.shape()), {gradient.planes.data, in},
                          gradient.accumulate);
       });
@@ -117,8 +142,26 @@ Features<tracked> ConvRelu(T& t, const TrunkSpec& spec, const PreparedTrunk* tru
 }
 
 template <class T, bool tracked>
-Features<tracked> MaxPool(T& t, const Features<tracked>& x, int kernel, int stride) {
-  auto out = trunk_internal::MakeFeatures<tracked>(t, PoolOutput(kernel, stride, x.shape()));
+Features<tracked> PoolBefore(T& t, const TrunkSpec& spec, int layer, const Features<tracked>& x) {
+  const ConvSpec& conv = spec.convs[layer];
+  auto out = trunk_internal::MakeFeatures<tracked>(t, PoolOutput(spec.pooling, conv, x.shape()));
+  if (spec.pooling == Pooling::kL2) {
+    const Cost cost{(x.shape().count() + out.shape().count()) * t.device().bytes_per_sample(),
+                    18 * out.shape().count()};
+    t.Run(cost, [&](auto& device) { L2PoolForward(device, trunk_internal::View(t, x), trunk_internal::View(t, out)); });
+    if constexpr (tracked) {
+      t.Record(out.storage(), [x, out, cost](T& t) {
+        const GradientView gradient = t.Gradient(x.slot());
+        t.Run({2 * cost.bytes, cost.operations}, [&](auto& device) {
+          L2PoolBackward(device, trunk_internal::View(t, x), trunk_internal::View(t, out),
+                         trunk_internal::UpstreamView(t, out.slot(), out.shape()), {gradient.planes.data, x.shape()},
+                         gradient.accumulate);
+        });
+      });
+    }
+    return out;
+  }
+  const int kernel = conv.pool_kernel, stride = conv.pool_stride;
   const Cost cost{(x.shape().count() + out.shape().count()) * t.device().bytes_per_sample(),
                   out.shape().count() * kernel * kernel};
   t.Run(cost, [&](auto& device) {
@@ -157,6 +200,55 @@ Planes<tracked> TapDistance(T& t, const PreparedTrunk* trunk, int tap, const Uni
       });
     });
   }
+  return out;
+}
+
+// Over all pixels, of every channel: one scalar each. Variances are divided by the count of pixels.
+template <bool tracked>
+struct FeatureMoments {
+  Scalar<false> reference_mean, reference_variance;
+  Scalar<tracked> distorted_mean, distorted_variance;
+  Scalar<tracked> difference_variance;  // of reference - distorted
+};
+
+template <class T, bool tracked>
+FeatureMoments<tracked> MomentsOf(T& t, const Features<false>& reference, const Features<tracked>& distorted) {
+  const Shape shape = distorted.shape();
+  const auto make = [&](const char* op) {
+    return t.template MakeScalar<tracked>(shape.channels, op, reference.storage(), distorted.storage());
+  };
+  FeatureMoments<tracked> out{
+      t.template MakeScalar<false>(shape.channels, "MomentsReferenceMean", reference.storage()),
+      t.template MakeScalar<false>(shape.channels, "MomentsReferenceVariance", reference.storage()),
+      make("MomentsMean"), make("MomentsVariance"), make("MomentsDifference")};
+  const Cost cost{4 * shape.count() * t.device().bytes_per_sample(), 12 * shape.count()};
+  t.Run(cost, [&](auto& device) {
+    MomentsForward(device, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
+                   {t.Values(out.reference_mean), t.Values(out.reference_variance), t.Values(out.distorted_mean),
+                    t.Values(out.distorted_variance), t.Values(out.difference_variance)});
+  });
+  if constexpr (tracked) {
+    // All three gradients at one look at the features. Whoever reads one of the tracked moments reads them all.
+    t.Record(out.distorted_mean, [reference, distorted, means = out.reference_mean, mean = out.distorted_mean,
+                                  variance = out.distorted_variance.slot(), difference = out.difference_variance.slot(),
+                                  cost](T& t) {
+      const GradientView gradient = t.Gradient(distorted.slot());
+      t.Run(cost, [&](auto& device) {
+        MomentsBackward(device, trunk_internal::View(t, reference), trunk_internal::View(t, distorted), t.Values(means),
+                        t.Values(mean),
+                        {t.UpstreamValues(mean.slot()), t.UpstreamValues(variance), t.UpstreamValues(difference)},
+                        {gradient.planes.data, distorted.shape()}, gradient.accumulate);
+      });
+    });
+  }
+  return out;
+}
+
+// Row `row` of head number `tap`: a weight for each of `channels`.
+template <class T>
+Scalar<false> HeadRow(T& t, const PreparedTrunk* trunk, int tap, int row, int channels) {
+  auto out = t.template MakeScalar<false>(channels, "HeadRow", tap, row);
+  t.RunFor(out, {}, [&](auto& device) { HeadRowForward(device, *trunk, tap, row, t.Values(out), channels); });
   return out;
 }
 

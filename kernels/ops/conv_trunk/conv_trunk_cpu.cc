@@ -123,46 +123,70 @@ void PlainConv(const ConvGeometry& conv, const float* weight, const float* bias,
 
 }  // namespace
 
-void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, const FeaturesView& in, const FeaturesView& out) {
-  const ConvWeights& conv = trunk.conv(layer);
-  PlainConv(conv.geometry, conv.weight.data(), conv.bias.data(), /*relu=*/true, in, out, /*accumulate=*/false);
+void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bool relu, const FeaturesView& in,
+                     const FeaturesView& out) {
+  int channel = 0;
+  for (int i = layer; i < layer + parts; ++i) {
+    const ConvWeights& conv = trunk.conv(i);
+    PlainConv(conv.geometry, conv.weight.data(), conv.bias.data(), relu, in,
+              ChannelsFrom(out, channel, conv.geometry.out), /*accumulate=*/false);
+    channel += conv.geometry.out;
+  }
 }
 
 #else
 
-void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, const FeaturesView& in, const FeaturesView& out) {
-  const BlockedConv& conv = trunk.forward(layer);
-  ParallelFor(conv.chunk_count(), kOwnPart, [&](int begin, int end) {
-    for (int chunk = begin; chunk < end; ++chunk) {
-      conv.Run(chunk, static_cast<const Real*>(in.data), static_cast<Real*>(out.data));
-    }
-  });
+void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bool relu, const FeaturesView& in,
+                     const FeaturesView& out) {
+  int channel = 0;
+  for (int i = layer; i < layer + parts; ++i) {
+    const BlockedConv& conv = trunk.forward(i, relu);
+    const FeaturesView part = ChannelsFrom(out, channel, trunk.conv(i).geometry.out);
+    ParallelFor(conv.chunk_count(), kOwnPart, [&](int begin, int end) {
+      for (int chunk = begin; chunk < end; ++chunk) {
+        conv.Run(chunk, static_cast<const Real*>(in.data), static_cast<Real*>(part.data));
+      }
+    });
+    channel += trunk.conv(i).geometry.out;
+  }
 }
 
 #endif
 
-void ConvReluBackward(Cpu&, const PreparedTrunk& trunk, int layer, const FeaturesView& out,
+void ConvReluBackward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bool relu, const FeaturesView& out,
                       const FeaturesView& upstream, const FeaturesView& gradient, bool accumulate) {
-  ForEachBlockRow(out.shape, [&](int block, int y) {
-    const Real* value = BlockAt(out, block, y, 0);
-    Real* g = BlockAt(upstream, block, y, 0);
-    for (std::int64_t i = 0; i < RowSamples(out.shape); i += kLanes) {
-      Store(SelectValue(Load(value + i) > Vec(0.0), Load(g + i), Vec(0.0)), g + i);
-    }
-  });
+  if (relu) {
+    ForEachBlockRow(out.shape, [&](int block, int y) {
+      const Real* value = BlockAt(out, block, y, 0);
+      Real* g = BlockAt(upstream, block, y, 0);
+      for (std::int64_t i = 0; i < RowSamples(out.shape); i += kLanes) {
+        Store(SelectValue(Load(value + i) > Vec(0.0), Load(g + i), Vec(0.0)), g + i);
+      }
+    });
+  }
 #if LIKENESS_TARGET_SCALAR
-  const std::vector<float> weights = AdjointWeights(trunk.conv(layer));
-  PlainConv(AdjointOf(trunk.conv(layer).geometry), weights.data(), nullptr, /*relu=*/false, upstream, gradient,
-            accumulate);
+  int channel = 0;
+  for (int i = layer; i < layer + parts; ++i) {
+    const ConvWeights& conv = trunk.conv(i);
+    const std::vector<float> weights = AdjointWeights(conv);
+    PlainConv(AdjointOf(conv.geometry), weights.data(), nullptr, /*relu=*/false,
+              ChannelsFrom(upstream, channel, conv.geometry.out), gradient, accumulate || i > layer);
+    channel += conv.geometry.out;
+  }
 #else
-  const BlockedConv& conv = trunk.adjoint(layer);
   const std::int64_t samples = BlockSamples(gradient.shape) * BlockCount(gradient.shape);
   // A sum, which no trunk with taps in its own order asks for, takes a detour.
   std::vector<Real> apart(accumulate ? samples : 0);
   Real* target = accumulate ? apart.data() : static_cast<Real*>(gradient.data);
-  ParallelFor(conv.chunk_count(), kOwnPart, [&](int begin, int end) {
-    for (int chunk = begin; chunk < end; ++chunk) conv.Run(chunk, static_cast<const Real*>(upstream.data), target);
-  });
+  int channel = 0;
+  for (int i = layer; i < layer + parts; ++i) {
+    const BlockedConv& conv = trunk.adjoint(i);
+    const FeaturesView part = ChannelsFrom(upstream, channel, trunk.conv(i).geometry.out);
+    ParallelFor(conv.chunk_count(), kOwnPart, [&](int begin, int end) {
+      for (int chunk = begin; chunk < end; ++chunk) conv.Run(chunk, static_cast<const Real*>(part.data), target);
+    });
+    channel += trunk.conv(i).geometry.out;
+  }
   if (accumulate) {
     Real* to = static_cast<Real*>(gradient.data);
     for (std::int64_t i = 0; i < samples; i += kLanes) Store(Load(to + i) + Load(target + i), to + i);
@@ -172,18 +196,45 @@ void ConvReluBackward(Cpu&, const PreparedTrunk& trunk, int layer, const Feature
 
 void MaxPoolForward(Cpu&, const FeaturesView& in, int kernel, int stride, const FeaturesView& out) {
   ForEachBlockRow(out.shape, [&](int block, int y) {
+    const int rows = std::min(kernel, in.shape.height - y * stride);
     for (int x = 0; x < out.shape.width; ++x) {
+      const int columns = std::min(kernel, in.shape.width - x * stride);
       for (int j = 0; j < kFeatureBlock; j += kLanes) {
         Vec best = Load(BlockAt(in, block, y * stride, x * stride) + j);
-        for (int ky = 0; ky < kernel; ++ky) {
+        for (int ky = 0; ky < rows; ++ky) {
           const Real* from = BlockAt(in, block, y * stride + ky, x * stride) + j;
-          for (int kx = 0; kx < kernel; ++kx) best = MaxValue(best, Load(from + kx * kFeatureBlock));
+          for (int kx = 0; kx < columns; ++kx) best = MaxValue(best, Load(from + kx * kFeatureBlock));
         }
         Store(best, BlockAt(out, block, y, x) + j);
       }
     }
   });
 }
+
+namespace {
+
+// Gives the upstream gradient of one window, its corner at (left, top), to the first sample that equals the maximum.
+void GiveToMaximum(const FeaturesView& in, int block, int top, int left, int kernel, const Real* upstream,
+                   const FeaturesView& gradient) {
+  const int bottom = std::min(top + kernel, in.shape.height), right = std::min(left + kernel, in.shape.width);
+  for (int j = 0; j < kFeatureBlock; j += kLanes) {
+    Vec best = Load(BlockAt(in, block, top, left) + j);
+    for (int y = top; y < bottom; ++y) {
+      for (int x = left; x < right; ++x) best = MaxValue(best, Load(BlockAt(in, block, y, x) + j));
+    }
+    Vec undelivered = Load(upstream + j);
+    for (int y = top; y < bottom; ++y) {
+      for (int x = left; x < right; ++x) {
+        const auto is_best = Load(BlockAt(in, block, y, x) + j) == best;
+        Real* to = BlockAt(gradient, block, y, x) + j;
+        Store(Load(to) + SelectValue(is_best, undelivered, Vec(0.0)), to);
+        undelivered = SelectValue(is_best, Vec(0.0), undelivered);
+      }
+    }
+  }
+}
+
+}  // namespace
 
 void MaxPoolBackward(Cpu&, const FeaturesView& in, int kernel, int stride, const FeaturesView& upstream,
                      const FeaturesView& gradient, bool accumulate) {
@@ -196,21 +247,7 @@ void MaxPoolBackward(Cpu&, const FeaturesView& in, int kernel, int stride, const
       }
       for (int y = 0; y < upstream.shape.height; ++y) {
         for (int x = 0; x < upstream.shape.width; ++x) {
-          for (int j = 0; j < kFeatureBlock; j += kLanes) {
-            Vec best = Load(BlockAt(in, block, y * stride, x * stride) + j);
-            for (int i = 0; i < kernel * kernel; ++i) {
-              best = MaxValue(best, Load(BlockAt(in, block, y * stride + i / kernel, x * stride + i % kernel) + j));
-            }
-            // What is left goes to the first sample that equals the maximum.
-            Vec left = Load(BlockAt(upstream, block, y, x) + j);
-            for (int i = 0; i < kernel * kernel; ++i) {
-              const int from_y = y * stride + i / kernel, from_x = x * stride + i % kernel;
-              const auto is_best = Load(BlockAt(in, block, from_y, from_x) + j) == best;
-              Real* to = BlockAt(gradient, block, from_y, from_x) + j;
-              Store(Load(to) + SelectValue(is_best, left, Vec(0.0)), to);
-              left = SelectValue(is_best, Vec(0.0), left);
-            }
-          }
+          GiveToMaximum(in, block, y * stride, x * stride, kernel, BlockAt(upstream, block, y, x), gradient);
         }
       }
     }

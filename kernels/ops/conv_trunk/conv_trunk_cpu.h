@@ -11,14 +11,26 @@ void ImageFeaturesForward(Cpu&, const PlanesView& image, const ColorNormalizatio
 void ImageFeaturesBackward(Cpu&, const FeaturesView& upstream, const ColorNormalization& color, const ConvSpec& first,
                            const GradientView& gradient);
 
-void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, const FeaturesView& in, const FeaturesView& out);
+void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bool relu, const FeaturesView& in,
+                     const FeaturesView& out);
 // Overwrites `upstream`.
-void ConvReluBackward(Cpu&, const PreparedTrunk& trunk, int layer, const FeaturesView& out,
+void ConvReluBackward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bool relu, const FeaturesView& out,
                       const FeaturesView& upstream, const FeaturesView& gradient, bool accumulate);
 
 void MaxPoolForward(Cpu&, const FeaturesView& in, int kernel, int stride, const FeaturesView& out);
 void MaxPoolBackward(Cpu&, const FeaturesView& in, int kernel, int stride, const FeaturesView& upstream,
                      const FeaturesView& gradient, bool accumulate);
+
+void L2PoolForward(Cpu&, const FeaturesView& in, const FeaturesView& out);
+// Overwrites `upstream`.
+void L2PoolBackward(Cpu&, const FeaturesView& in, const FeaturesView& out, const FeaturesView& upstream,
+                    const FeaturesView& gradient, bool accumulate);
+
+void MomentsForward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const MomentValues& out);
+void MomentsBackward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const double* reference_mean,
+                     const double* distorted_mean, const MomentGradients& upstream, const FeaturesView& gradient,
+                     bool accumulate);
+void HeadRowForward(Cpu&, const PreparedTrunk& trunk, int tap, int row, double* out, int channels);
 
 void TapForward(Cpu&, const PreparedTrunk& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
                 const FeaturesView& distorted, const PlanesView& out);

@@ -32,6 +32,11 @@ inline Real* ChannelRow(const FeaturesView& features, int channel, int y) {
   return BlockAt(features, channel / kFeatureBlock, y, 0) + channel % kFeatureBlock;
 }
 
+// Channels from `first` on, which must be the first of a block.
+inline FeaturesView ChannelsFrom(const FeaturesView& features, int first, int count) {
+  return {BlockAt(features, first / kFeatureBlock, 0, 0), {features.shape.width, features.shape.height, count}};
+}
+
 // body(block, y) for every row of every block, in parallel.
 template <class Body>
 void ForEachBlockRow(const Shape& shape, Body body) {

@@ -51,6 +51,13 @@ absl::StatusOr<std::unique_ptr<Trunk>> Trunk::Create(const TrunkSpec& spec, Conv
                                                      std::shared_ptr<const void> owner) {
   std::unique_ptr<Trunk> trunk(new Trunk(spec, isa));
   trunk->owner_ = std::move(owner);
+  const auto load_head = [&](int channels) -> absl::Status {
+    ASSIGN_OR_RETURN(auto head, tensors(absl::StrCat("head", trunk->heads_.size(), ".weight"),
+                                        std::int64_t{channels} * spec.head_rows));
+    trunk->heads_.push_back(head);
+    return absl::OkStatus();
+  };
+  if (spec.image_tap) RETURN_IF_ERROR(load_head(3));
   for (std::size_t i = 0; i < spec.convs.size(); ++i) {
     const ConvSpec& conv = spec.convs[i];
     ConvWeights weights;
@@ -63,14 +70,42 @@ absl::StatusOr<std::unique_ptr<Trunk>> Trunk::Create(const TrunkSpec& spec, Conv
       weights.weight = trunk->rearranged_.back();
     }
     trunk->convs_.push_back(weights);
-    if (conv.tap) {
-      ASSIGN_OR_RETURN(auto head, tensors(absl::StrCat("head", trunk->heads_.size(), ".weight"), conv.out));
-      trunk->heads_.push_back(head);
-    }
+    if (conv.tap) RETURN_IF_ERROR(load_head(spec.Channels(static_cast<int>(i))));
     trunk->forward_weights_.push_back(std::make_unique<BlockedWeights>());
     trunk->adjoint_weights_.push_back(std::make_unique<BlockedWeights>());
   }
   return trunk;
+}
+
+absl::Status Trunk::PrepareConvs(const Shape& image, bool gradient, PreparedTrunk& prepared) const {
+  Shape in = PackedShape(spec_.convs[0], image);
+  const int count = static_cast<int>(convs_.size());
+  prepared.linear_.resize(count);
+  for (int layer = 0; layer < count; layer += spec_.Parts(layer)) {
+    const Shape before = in;
+    if (spec_.convs[layer].pool_kernel > 0) in = PoolOutput(spec_.pooling, spec_.convs[layer], in);
+    for (int i = layer; i < layer + spec_.Parts(layer); ++i) {
+      const ConvWeights& conv = convs_[i];
+      const auto make = [&](ConvResult kind) {
+        return BlockedConv::Create(
+            isa_, conv.geometry, in, kind, *forward_weights_[i],
+            [&] { return std::vector<float>(conv.weight.begin(), conv.weight.end()); }, conv.bias);
+      };
+      ASSIGN_OR_RETURN(auto forward, make(ConvResult::kRelu));
+      prepared.forward_.push_back(std::move(forward));
+      if (spec_.convs[i].linear) {
+        ASSIGN_OR_RETURN(prepared.linear_[i], make(ConvResult::kStored));
+      }
+      if (!gradient) continue;
+      ASSIGN_OR_RETURN(auto adjoint,
+                       BlockedConv::Create(isa_, AdjointOf(conv.geometry), ConvOutput(conv.geometry, in),
+                                           i > layer ? ConvResult::kAdded : ConvResult::kStored, *adjoint_weights_[i],
+                                           [&] { return AdjointWeights(conv); }, /*bias=*/{}));
+      prepared.adjoint_.push_back(std::move(adjoint));
+    }
+    in = LayerOutput(spec_, layer, before);
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Trunk::Prepare(int width, int height, bool gradient) const {
@@ -87,23 +122,7 @@ absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Trunk::Prepare(int width, i
   prepared->convs_ = convs_;
   prepared->heads_ = heads_;
   if (isa_ != ConvIsa::kNone) {
-    Shape shape = PackedShape(spec_.convs[0], {width, height, 3});
-    for (std::size_t i = 0; i < convs_.size(); ++i) {
-      const ConvSpec& spec = spec_.convs[i];
-      const ConvWeights& conv = convs_[i];
-      if (spec.pool_kernel > 0) shape = PoolOutput(spec.pool_kernel, spec.pool_stride, shape);
-      ASSIGN_OR_RETURN(auto forward,
-                       BlockedConv::Create(
-                           isa_, conv.geometry, shape, /*relu=*/true, *forward_weights_[i],
-                           [&] { return std::vector<float>(conv.weight.begin(), conv.weight.end()); }, conv.bias));
-      prepared->forward_.push_back(std::move(forward));
-      shape = ConvOutput(conv.geometry, shape);
-      if (!gradient) continue;
-      ASSIGN_OR_RETURN(auto adjoint, BlockedConv::Create(isa_, AdjointOf(conv.geometry), shape, /*relu=*/false,
-                                                         *adjoint_weights_[i], [&] { return AdjointWeights(conv); },
-                                                         /*bias=*/{}));
-      prepared->adjoint_.push_back(std::move(adjoint));
-    }
+    RETURN_IF_ERROR(PrepareConvs({width, height, 3}, gradient, *prepared));
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   kept_.push_front({width, height, gradient, prepared});

@@ -37,8 +37,9 @@ class PreparedTrunk {
   const ConvWeights& conv(int layer) const { return convs_[layer]; }
   absl::Span<const float> head(int tap) const { return heads_[tap]; }
 
-  // Not for kNone. adjoint: only when prepared for a gradient.
-  const BlockedConv& forward(int layer) const { return *forward_[layer]; }
+  // Not for kNone. Without ReLU only where the spec says linear.
+  const BlockedConv& forward(int layer, bool relu) const { return relu ? *forward_[layer] : *linear_[layer]; }
+  // Only when prepared for a gradient. Of a convolution beside another: it adds to what is there.
   const BlockedConv& adjoint(int layer) const { return *adjoint_[layer]; }
 
  private:
@@ -46,6 +47,7 @@ class PreparedTrunk {
   absl::Span<const ConvWeights> convs_;
   absl::Span<const absl::Span<const float>> heads_;
   std::vector<std::shared_ptr<const BlockedConv>> forward_;
+  std::vector<std::shared_ptr<const BlockedConv>> linear_;
   std::vector<std::shared_ptr<const BlockedConv>> adjoint_;
 };
 
@@ -76,6 +78,7 @@ class Trunk {
   };
 
   Trunk(const TrunkSpec& spec, ConvIsa isa);
+  absl::Status PrepareConvs(const Shape& image, bool gradient, PreparedTrunk& prepared) const;
 
   const TrunkSpec& spec_;
   ConvIsa isa_;

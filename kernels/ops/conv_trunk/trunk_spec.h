@@ -9,7 +9,7 @@
 
 namespace likeness {
 
-// A convolution with bias and ReLU behind it, and the max pooling in front of it. Zero padding.
+// A convolution with bias and ReLU behind it, and the pooling in front of it. Zero padding.
 struct ConvSpec {
   int in = 0;
   int out = 0;
@@ -19,26 +19,51 @@ struct ConvSpec {
   int pool_kernel = 0;  // 0: no pooling
   int pool_stride = 0;
   bool tap = false;  // the metric looks at this convolution's output
+  // Reads what the convolution before it reads; its channels are laid behind that one's, and both are one value.
+  bool beside = false;
+  bool linear = false;  // also wanted without its ReLU
+};
+
+enum class Pooling {
+  kMax,      // windows inside the image only
+  kMaxCeil,  // a last window may be cut off by the image's edge
+  kL2,       // sqrt(mean of squares + 1e-12) under a 3x3 Hann window at stride 2, zeros beyond the edge
 };
 
 struct TrunkSpec {
   const char* network;
   std::span<const ConvSpec> convs;
   int min_side;  // of an image, for the last tap to have a sample
+  Pooling pooling = Pooling::kMax;
+  int head_rows = 1;       // weights of a tapped channel
+  bool image_tap = false;  // the image itself is the first tap
+
+  // How many convolutions from `layer` on are one value.
+  int Parts(int layer) const {
+    int parts = 1;
+    while (layer + parts < static_cast<int>(convs.size()) && convs[layer + parts].beside) ++parts;
+    return parts;
+  }
+  // Channels of the value that starts with `layer`.
+  int Channels(int layer) const {
+    int channels = 0;
+    for (int part = 0; part < Parts(layer); ++part) channels += convs[layer + part].out;
+    return channels;
+  }
 
   int tap_count() const {
-    int count = 0;
+    int count = image_tap ? 1 : 0;
     for (const ConvSpec& conv : convs) count += conv.tap ? 1 : 0;
     return count;
   }
 };
 
-// torchvision's alexnet.features and vgg16.features.
+// torchvision's alexnet.features, vgg16.features and squeezenet1_1.features.
 inline constexpr std::array<ConvSpec, 5> kAlexConvs = {{{3, 64, 11, 4, 2, 0, 0, true},
                                                         {64, 192, 5, 1, 2, 3, 2, true},
                                                         {192, 384, 3, 1, 1, 3, 2, true},
                                                         {384, 256, 3, 1, 1, 0, 0, true},
-                                                        {256, 256, 3, 1, 1, 0, 0, true}}};
+                                                        {256, 256, 3, 1, 1, 0, 0, true, false, true}}};
 inline constexpr std::array<ConvSpec, 13> kVgg16Convs = {{{3, 64, 3, 1, 1, 0, 0, false},
                                                           {64, 64, 3, 1, 1, 0, 0, true},
                                                           {64, 128, 3, 1, 1, 2, 2, false},
@@ -52,8 +77,32 @@ inline constexpr std::array<ConvSpec, 13> kVgg16Convs = {{{3, 64, 3, 1, 1, 0, 0,
                                                           {512, 512, 3, 1, 1, 2, 2, false},
                                                           {512, 512, 3, 1, 1, 0, 0, false},
                                                           {512, 512, 3, 1, 1, 0, 0, true}}};
+// Eight fire modules: a 1x1 convolution squeezes the channels, a 1x1 and a 3x3 one beside each other expand them.
+inline constexpr std::array<ConvSpec, 25> MakeSqueezeNetConvs() {
+  struct Fire {
+    int in, squeeze, expand;
+    bool pool, tap;
+  };
+  constexpr Fire kFires[] = {{64, 16, 64, true, false},   {128, 16, 64, false, true}, {128, 32, 128, true, false},
+                             {256, 32, 128, false, true}, {256, 48, 192, true, true}, {384, 48, 192, false, true},
+                             {384, 64, 256, false, true}, {512, 64, 256, false, true}};
+  std::array<ConvSpec, 25> convs;
+  convs[0] = {3, 64, 3, 2, 0, 0, 0, true};
+  int i = 1;
+  for (const Fire& fire : kFires) {
+    convs[i++] = {fire.in, fire.squeeze, 1, 1, 0, fire.pool ? 3 : 0, fire.pool ? 2 : 0};
+    convs[i++] = {fire.squeeze, fire.expand, 1, 1, 0, 0, 0, fire.tap};
+    convs[i++] = {fire.squeeze, fire.expand, 3, 1, 1, 0, 0, false, true};
+  }
+  return convs;
+}
+inline constexpr std::array<ConvSpec, 25> kSqueezeNetConvs = MakeSqueezeNetConvs();
+
 inline constexpr TrunkSpec kAlexTrunk = {"AlexNet", kAlexConvs, 31};
 inline constexpr TrunkSpec kVgg16Trunk = {"VGG16", kVgg16Convs, 16};
+inline constexpr TrunkSpec kSqueezeNetTrunk = {"SqueezeNet 1.1", kSqueezeNetConvs, 17, Pooling::kMaxCeil};
+// As DISTS sees it: smooth pooling, the image as a tap, and two weights a channel.
+inline constexpr TrunkSpec kVgg16SmoothTrunk = {"VGG16", kVgg16Convs, 1, Pooling::kL2, 2, true};
 
 // What is computed for a ConvSpec: always stride 1. A stride of s is taken by laying the s x s phases of the padded
 // image side by side as channels, channel (phase_y * s + phase_x) * in + c; the kernel is then ceil(kernel / s) wide
@@ -88,8 +137,23 @@ inline Shape PackedShape(const ConvSpec& conv, const Shape& image) {
   return {side(image.width), side(image.height), geometry.in};
 }
 
-inline Shape PoolOutput(int kernel, int stride, const Shape& in) {
-  return {(in.width - kernel) / stride + 1, (in.height - kernel) / stride + 1, in.channels};
+// Of the pooling in front of `conv`.
+inline Shape PoolOutput(Pooling pooling, const ConvSpec& conv, const Shape& in) {
+  const auto side = [&](int n) {
+    if (pooling == Pooling::kL2) return (n + 1) / 2;
+    const int left = n - conv.pool_kernel + (pooling == Pooling::kMaxCeil ? conv.pool_stride - 1 : 0);
+    return left / conv.pool_stride + 1;
+  };
+  return {side(in.width), side(in.height), in.channels};
+}
+
+// Of the value that starts with convolution `layer`, whose input (before any pooling) has the shape `in`.
+inline Shape LayerOutput(const TrunkSpec& spec, int layer, Shape in) {
+  const ConvSpec& conv = spec.convs[layer];
+  if (conv.pool_kernel > 0) in = PoolOutput(spec.pooling, conv, in);
+  Shape out = ConvOutput(GeometryOf(conv), in);
+  out.channels = spec.Channels(layer);
+  return out;
 }
 
 }  // namespace likeness
