@@ -1,6 +1,7 @@
 // The CPU side of every op that a program may use.
 #pragma once
 
+#include "kernels/ops/butteraugli/butteraugli_cpu.h"
 #include "kernels/ops/conv_trunk/conv_trunk_cpu.h"
 #include "kernels/ops/correlate/correlate_cpu.h"
 #include "kernels/ops/correlate_bank/correlate_bank_cpu.h"
