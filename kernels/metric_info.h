@@ -67,11 +67,12 @@ struct MetricInfo {
   int min_height = 1;
   bool symmetric = false;  // score(a, b) == score(b, a)
   bool has_gradient = true;
-  bool takes_weights = false;  // the score is the mean of a spatial map (MeanScore), which a mask may weight
-  std::string map;             // what a map's sample is and its shape ("1 - GMS, H/2 x W/2"); empty: no map
-  std::string color;           // what becomes of the channels: "per channel, then mean", "luma (YIQ, BT.601)"
-  std::string good_values;     // how to read a score
-  std::string reference;       // paper, and the code whose convention the default follows
+  bool needs_convention = false;  // nobody's standard: a request must name a convention
+  bool takes_weights = false;     // the score is the mean of a spatial map (MeanScore), which a mask may weight
+  std::string map;                // what a map's sample is and its shape ("1 - GMS, H/2 x W/2"); empty: no map
+  std::string color;              // what becomes of the channels: "per channel, then mean", "luma (YIQ, BT.601)"
+  std::string good_values;        // how to read a score
+  std::string reference;          // paper, and the code whose convention the default follows
   // Absolute or relative (whichever is larger) distance allowed between backends.
   double tolerance = 1e-5;
   bool learned = false;     // runs a convolution trunk: the server queues it in a lane of its own

@@ -243,6 +243,10 @@ absl::StatusOr<ResolvedMetric> Scorer::Resolve(const MetricRequest& request) con
   resolved.info = &info;
   if (!info.unavailable.empty()) return absl::FailedPreconditionError(absl::StrCat(id, ": ", info.unavailable));
 
+  if (colon == std::string::npos && info.needs_convention) {
+    return absl::InvalidArgumentError(absl::StrCat(id, " is experimental and has no default convention; ask for ", id,
+                                                   ":", info.conventions.front().name));
+  }
   const ConventionInfo* convention = nullptr;
   resolved.convention = colon == std::string::npos ? info.conventions.front().name : asked.substr(colon + 1);
   for (const ConventionInfo& candidate : info.conventions) {

@@ -77,6 +77,7 @@ void ToProto(const MetricInfo& info, const Plan* cost, v1::MetricInfo* out) {
   out->set_learned(info.learned);
   out->set_unavailable(info.unavailable);
   out->set_takes_weights(info.takes_weights);
+  out->set_needs_convention(info.needs_convention);
   for (const AliasInfo& alias : info.aliases) {
     v1::AliasInfo* const a = out->add_aliases();
     a->set_name(alias.name);
@@ -91,7 +92,7 @@ void ToProto(const MetricInfo& info, const Plan* cost, v1::MetricInfo* out) {
 void DescribeMetrics(const Scorer& scorer, v1::ListMetricsResponse* response) {
   const ImageView shape = ShapeOf1080p();
   for (const MetricInfo& metric : scorer.metrics()) {
-    const absl::StatusOr<ResolvedMetric> resolved = scorer.Resolve({metric.id, {}, false, false});
+    const absl::StatusOr<ResolvedMetric> resolved = scorer.Resolve({metric.id + ":" + metric.conventions.front().name, {}, false, false});
     // An unavailable metric has no plan, nor has one whose workspace exceeds a slot.
     absl::StatusOr<Plan> plan = absl::UnknownError("");
     if (resolved.ok()) plan = scorer.MakePlan(*resolved, shape, shape);

@@ -76,7 +76,10 @@ absl::StatusOr<std::vector<std::string>> ChooseNames(const CompareOptions& optio
   names.erase(everything);
   for (const v1::MetricInfo& metric : listed.metrics()) {
     if (std::find(names.begin(), names.end(), metric.id()) != names.end()) continue;
-    if (metric.unavailable().empty()) {
+    if (metric.needs_convention()) {
+      Tell(absl::StrCat("left out ", metric.id(), ": it must be asked for as ", metric.id(), ":",
+                        metric.conventions(0).name()));
+    } else if (metric.unavailable().empty()) {
       names.push_back(metric.id());
     } else {
       Tell(absl::StrCat("left out ", metric.id(), ": ", metric.unavailable()));

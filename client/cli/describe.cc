@@ -68,6 +68,7 @@ Json MetricJson(const v1::MetricInfo& metric) {
   json["has_map"] = metric.has_map();
   json["has_gradient"] = metric.has_gradient();
   json["takes_weights"] = metric.takes_weights();
+  json["needs_convention"] = metric.needs_convention();
   json["map"] = metric.map();
   json["color"] = metric.color();
   json["good_values"] = metric.good_values();

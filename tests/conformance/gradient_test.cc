@@ -18,7 +18,7 @@ namespace {
 
 constexpr double kStep = 1.0 / 262144.0;
 
-bool Detached(const std::string& id) { return id == "ffl:detached"; }
+bool Detached(const std::string& id) { return id == "ffl:detached" || id == "imae:pixel_weighted"; }
 // Rounding passes the gradient straight through: the score itself is a staircase.
 bool Rounds(const std::string& id) { return id.find(":pyiqa") != std::string::npos; }
 

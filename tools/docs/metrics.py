@@ -85,7 +85,7 @@ def make_strip(command, metrics):
     crop = (60, 30, 240, 175)
     width, height = crop[2] - crop[0], crop[3] - crop[1]
     strip = Image.new("RGB", (len(QUALITIES) * (width + 4) - 4, height + 14), "white")
-    names = [m["id"] for m in metrics if m["available"]]
+    names = [m["id"] for m in metrics if m["available"] and not m["needs_convention"]]
     scores = {name: [] for name in names}
     for i, quality in enumerate(QUALITIES):
         file = io.BytesIO()

@@ -1,0 +1,35 @@
+// IMAE for pictures, an experiment of this project.
+//
+// X. Wang, Y. Hua, E. Kodirov, N. M. Robertson, "IMAE for Noise-Robust Learning: Mean Absolute Error Does Not Treat
+// Examples Equally and Gradient Magnitude's Variance Matters" (arXiv 1903.12141, 2019) is about classification: it
+// multiplies the gradient of the mean absolute error by exp(T p (1 - p)), p the probability of the labelled class, and
+// gives no value of a loss. There is no form for images in the paper. This one takes 1 - |e| for p:
+//
+//   1. q = 1 - min(|e|, 1): 1 where a sample is right.
+//   2. w = exp(T q (1 - q)), a constant for the gradient. Errors of middle size count most; T = 0 is mae.
+//   3. Map w |e| / mean(w); score its mean; gradient w sign(e) / (n mean(w)).
+//
+// Because it is nobody's standard, a request must name the convention.
+#pragma once
+
+#include "kernels/metrics/functors.h"
+
+LIKENESS_BEGIN_TARGET
+
+struct ImaeWeight {
+  double contrast;
+  LIKENESS_HD auto operator()(auto magnitude) const {
+    const auto wrong = Clamp(magnitude, 0.0, 1.0);
+    return Exp(wrong * (1.0 - wrong) * contrast);
+  }
+};
+
+// w |e| / mean(w).
+struct ImaeTerm {
+  template <class M, class W, class S>
+  LIKENESS_HD auto operator()(const M& magnitude, const W& weight, const S& mean_weight) const {
+    return magnitude * (weight / mean_weight);
+  }
+};
+
+LIKENESS_END_TARGET
