@@ -179,7 +179,7 @@ TEST_F(BadInputTest, ParametersAreCheckedAgainstTheirBounds) {
     if (!metric.unavailable().empty()) continue;
     for (const v1::ParameterInfo& parameter : metric.parameters()) {
       if (parameter.default_value().value_case() != v1::ParameterValue::kNumberValue) continue;
-      v1::ScoreRequest request = MakeRequest(good_, good_, {metric.id()});
+      v1::ScoreRequest request = MakeRequest(good_, good_, {DefaultRequest(metric)});
       v1::ParameterValue& value = (*request.mutable_metrics(0)->mutable_parameters())[parameter.name()];
       value.set_number_value(NAN);
       ExpectRefused(request, StatusCode::INVALID_ARGUMENT, "BAD_PARAMETER", parameter.name());

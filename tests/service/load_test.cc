@@ -69,14 +69,16 @@ TEST(SameScore, AloneAndAmongThirtyTwo) {
   ASSERT_NE(server, nullptr);
   const auto stub = server->NewStub();
   const std::vector<std::string> metrics = AvailableMetrics(*stub);
-  ASSERT_FALSE(metrics.empty());
+  const std::vector<std::string> differentiable = AvailableMetrics(*stub, /*with_gradient=*/true);
+  ASSERT_FALSE(differentiable.empty());
   // Sizes differ, so that ragged batches form; one pair has alpha, one is 16 bit, one is encoded.
   std::vector<v1::ScoreRequest> requests;
   for (int i = 0; i < 8; ++i) {
     const Pixels reference = MakePixels(164 + 11 * i, 203 - 5 * i, i == 3 ? 4 : 3, i, i == 5 ? 16 : 8);
     const Pixels distorted = AddNoise(reference, 10 + i, i);
     requests.push_back(MakeRequest(RawImage(reference),
-                                   i % 2 == 0 ? RawImage(distorted) : EncodedImage(EncodePng(distorted)), metrics));
+                                   i % 2 == 0 ? RawImage(distorted) : EncodedImage(EncodePng(distorted)),
+                                   i % 4 == 0 ? differentiable : metrics));
     for (v1::MetricRequest& metric : *requests.back().mutable_metrics()) metric.set_want_gradient(i % 4 == 0);
   }
   std::vector<std::string> alone;

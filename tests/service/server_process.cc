@@ -291,13 +291,19 @@ std::string BitsOf(const v1::ScoreResponse& response) {
   return bits;
 }
 
-std::vector<std::string> AvailableMetrics(v1::ScoringService::Stub& stub) {
+std::string DefaultRequest(const v1::MetricInfo& metric) {
+  return metric.needs_convention() ? metric.id() + ":" + metric.conventions(0).name() : metric.id();
+}
+
+std::vector<std::string> AvailableMetrics(v1::ScoringService::Stub& stub, bool with_gradient) {
   grpc::ClientContext context;
   v1::ListMetricsResponse response;
   std::vector<std::string> ids;
   if (!stub.ListMetrics(&context, {}, &response).ok()) return ids;
   for (const v1::MetricInfo& metric : response.metrics()) {
-    if (metric.unavailable().empty()) ids.push_back(metric.id());
+    if (metric.unavailable().empty() && (metric.has_gradient() || !with_gradient)) {
+      ids.push_back(DefaultRequest(metric));
+    }
   }
   return ids;
 }

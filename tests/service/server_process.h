@@ -81,7 +81,9 @@ int RetryDelayMs(const grpc::Status& status);
 // Score, map and gradient of every result: equal strings are equal bits.
 std::string BitsOf(const v1::ScoreResponse& response);
 
-// Ids of the metrics that this server can compute.
-std::vector<std::string> AvailableMetrics(v1::ScoringService::Stub& stub);
+// How to ask for a metric's default: its id, with a convention where it has no default.
+std::string DefaultRequest(const v1::MetricInfo& metric);
+// Default requests for the metrics that this server can compute, or only for those with a gradient.
+std::vector<std::string> AvailableMetrics(v1::ScoringService::Stub& stub, bool with_gradient = false);
 
 }  // namespace likeness::testing

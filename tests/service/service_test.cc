@@ -77,7 +77,7 @@ TEST_F(ServiceTest, EqualImagesScoreIdentityExactly) {
   ASSERT_TRUE(stub_->ListMetrics(&context, {}, &metrics).ok());
   for (const v1::MetricInfo& metric : metrics.metrics()) {
     if (!metric.unavailable().empty()) continue;
-    EXPECT_EQ(ScoreOf(image, image, metric.id()), metric.identity()) << metric.id();
+    EXPECT_EQ(ScoreOf(image, image, DefaultRequest(metric)), metric.identity()) << metric.id();
   }
 }
 
