@@ -17,3 +17,4 @@
 #include "kernels/ops/pyramid/pyramid_cpu.h"
 #include "kernels/ops/reduce/reduce_cpu.h"
 #include "kernels/ops/resample/resample_cpu.h"
+#include "kernels/ops/window_means/window_means_cpu.h"

@@ -13,10 +13,12 @@
 #include "kernels/ops/ops_cpu.h"
 #include "kernels/ops/order/order.h"
 #include "kernels/ops/permute/permute.h"
+#include "kernels/ops/pixel_means/pixel_means.h"
 #include "kernels/ops/pool/pool.h"
 #include "kernels/ops/pyramid/pyramid.h"
 #include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/resample/resample.h"
+#include "kernels/ops/window_means/window_means.h"
 
 namespace likeness::oracle {
 namespace {
@@ -260,6 +262,64 @@ TEST(Order, MedianAndMinimumSendTheirGradientToTheirSamples) {
   const double expected[2][6] = {{0, 2.5, 0, 2.5, 0, 0.5}, {0.5, 0, 0, 0, 5, 0}};
   for (int c = 0; c < 2; ++c) {
     for (int i = 0; i < 6; ++i) EXPECT_EQ(Row(gradient, c, i / 3)[i % 3], expected[c][i]) << c << " " << i;
+  }
+}
+
+// Smooth maths, so that differences tell the gradient.
+struct WindowProducts {
+  static constexpr int kOfReference = 1, kOfPair = 2, kOutputs = 2;
+  auto OfReference(const auto& r) const { return Pack<std::remove_cvref_t<decltype(r)>, 1>{{r}}; }
+  auto OfPair(const auto& r, const auto& d) const { return Pack{r * d, d * d}; }
+  auto operator()(const auto& r, const auto& d, const auto& of_reference, const auto& of_pair) const {
+    return Pack{of_pair.v[0] * d - of_reference.v[0], of_pair.v[1] * of_reference.v[0] + r * d};
+  }
+};
+// The same of planes.
+struct WindowMaths {
+  static constexpr int kChannels[] = {1, 1, 1, 1, 1}, kOutputs = 2;
+  auto operator()(const auto& r, const auto& d, const auto& mean_r, const auto& mean_rd, const auto& mean_dd) const {
+    using V = std::remove_cvref_t<decltype(mean_dd)>;
+    using R = std::remove_cvref_t<decltype(mean_r)>;
+    return WindowProducts{}(r, d, Pack<R, 1>{{mean_r}}, Pack<V, 2>{{mean_rd, mean_dd}});
+  }
+};
+
+// WindowMeans is not linear: its values against those of the ops that it is made of, its gradient against theirs.
+TEST(Adjoint, WindowMeans) {
+  const Taps skewed = {0.05, 0.3, 0.4, -0.2, 0.1};
+  for (const Shape& shape : kShapes) {
+    SCOPED_TRACE(std::to_string(shape.width) + "x" + std::to_string(shape.height));
+    std::vector<double> scores;
+    std::vector<std::vector<double>> gradients;
+    for (const bool at_once : {true, false}) {
+      Workspace workspace;
+      ASSERT_TRUE(workspace.arena().Reserve(64 << 20));
+      Cpu cpu;
+      CpuTape t(cpu, workspace, false);
+      auto r = t.MakeOwn<false>(shape);
+      Randomise(t, r, 1);
+      auto d = t.MakeOwn<true>(shape);
+      Randomise(t, d, 2);
+      std::vector<double> weights(shape.channels * 2);
+      for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = 1.0 + i;
+      const auto means = [&] {
+        if (at_once) return WindowMeans(t, WindowProducts{}, skewed, r, d);
+        const auto blur = [&](const auto& x) { return Correlate(t, x, Separable(skewed), Border::kZero); };
+        return PixelMeans(t, WindowMaths{}, r, d, blur(r), blur(Map(t, Product{}, r, d)), blur(Map(t, Square{}, d)));
+      }();
+      const auto score = WeightedSum(t, means, weights);
+      scores.push_back(*t.Values(score));
+      t.Backward(score);
+      const PlanesView gradient = t.LeafGradient(d);
+      std::vector<double>& numbers = gradients.emplace_back();
+      for (int c = 0; c < shape.channels; ++c) {
+        for (int y = 0; y < shape.height; ++y) {
+          numbers.insert(numbers.end(), Row(gradient, c, y), Row(gradient, c, y) + shape.width);
+        }
+      }
+    }
+    EXPECT_NEAR(scores[0], scores[1], 1e-13);
+    for (std::size_t i = 0; i < gradients[0].size(); ++i) EXPECT_NEAR(gradients[0][i], gradients[1][i], 1e-13) << i;
   }
 }
 

@@ -11,6 +11,7 @@
 #include "kernels/ops/pixel_means/pixel_means.h"
 #include "kernels/ops/pool/pool.h"
 #include "kernels/ops/resample/resample.h"
+#include "kernels/ops/window_means/window_means.h"
 
 LIKENESS_BEGIN_TARGET
 
@@ -37,8 +38,7 @@ struct Ssimulacra2 {
 
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted, const Settings&) {
-    const Kernel window = Separable(Taps(std::begin(kSsimulacraTaps), std::end(kSsimulacraTaps)));
-    const auto blur = [&](const auto& x) { return Correlate(t, x, window, Border::kZero); };
+    const Taps taps(std::begin(kSsimulacraTaps), std::end(kSsimulacraTaps));
     const auto half = [&](const auto& x) {
       return MeanPool(t, Pad(t, x, OddMargins(x.shape(), false), Border::kReplicate), 2);
     };
@@ -55,16 +55,8 @@ struct Ssimulacra2 {
       }
       const auto r = MapColor(t, SsimulacraXyb{}, linear_r, 3);
       const auto d = MapColor(t, SsimulacraXyb{}, linear_d, 3);
-      const auto mean_r = blur(r);
-      const auto mean_e = blur(Map(t, Difference{}, r, d));
-      const auto squared_e = blur(Map(t, SsimulacraSquaredError{}, r, d));
-      const auto squares = blur(Map(t, SsimulacraSquares{}, r, d));
-      means.push_back(PixelMeans(t, SsimulacraNorms{}, r, d, mean_r, mean_e, squared_e, squares));
-      if (scale == 0 && t.wants_map()) {
-        out.map = MapChannels(t, SsimulacraLumaMaps{}, 3, Channels<3>(r), Channels<3>(d.Detached()),
-                              Channels<3>(mean_r), Channels<3>(mean_e.Detached()), Channels<3>(squared_e.Detached()),
-                              Channels<3>(squares.Detached()));
-      }
+      means.push_back(WindowMeans(t, SsimulacraNorms{}, taps, r, d));
+      if (scale == 0 && t.wants_map()) out.map = LumaMaps(t, Separable(taps), r, d.Detached());
     }
 
     const int scales = static_cast<int>(means.size());
@@ -82,6 +74,15 @@ struct Ssimulacra2 {
     }
     out.score = MapScalars(t, SsimulacraScore{}, sum);
     return out;
+  }
+
+ private:
+  template <class T>
+  static Planes<false> LumaMaps(T& t, const Kernel& window, const Planes<false>& r, const Planes<false>& d) {
+    const auto blur = [&](const Planes<false>& x) { return Channels<3>(Correlate(t, x, window, Border::kZero)); };
+    return MapChannels(t, SsimulacraLumaMaps{}, 3, Channels<3>(r), Channels<3>(d), blur(r),
+                       blur(Map(t, Difference{}, r, d)), blur(Map(t, SsimulacraSquaredError{}, r, d)),
+                       blur(Map(t, SsimulacraSquares{}, r, d)));
   }
 };
 

@@ -25,6 +25,7 @@
 // No reference gradient exists: powers and roots of 0 have a gradient of 0.
 #pragma once
 
+#include "kernels/metrics/functors.h"
 #include "kernels/metrics/srgb.h"
 
 LIKENESS_BEGIN_TARGET
@@ -107,14 +108,20 @@ struct SsimulacraMaps {
   }
 };
 
-// The maps and their fourth powers.
+// The window means that the maps need; the maps and their fourth powers.
 struct SsimulacraNorms {
-  static constexpr int kChannels[] = {1, 1, 1, 1, 1, 1};
-  static constexpr int kOutputs = 6;
+  static constexpr int kOfReference = 1, kOfPair = 3, kOutputs = 6;
+  template <class R>
+  LIKENESS_HD Pack<R, 1> OfReference(const R& r) const {
+    return {{r}};
+  }
   template <class R, class D>
-  LIKENESS_HD Pack<D, 6> operator()(const R& r, const D& d, const R& mean_r, const D& mean_e, const D& squared_e,
-                                    const D& squares) const {
-    const Pack<D, 3> maps = SsimulacraMaps::Of(r, d, mean_r, mean_e, squared_e, squares);
+  LIKENESS_HD Pack<D, 3> OfPair(const R& r, const D& d) const {
+    return {{Difference{}(r, d), SsimulacraSquaredError{}(r, d), SsimulacraSquares{}(r, d)}};
+  }
+  template <class R, class D>
+  LIKENESS_HD Pack<D, 6> operator()(const R& r, const D& d, const Pack<R, 1>& mean_r, const Pack<D, 3>& means) const {
+    const Pack<D, 3> maps = SsimulacraMaps::Of(r, d, mean_r.v[0], means.v[0], means.v[1], means.v[2]);
     Pack<D, 6> out;
     for (int i = 0; i < 3; ++i) {
       const D square = maps.v[i] * maps.v[i];
