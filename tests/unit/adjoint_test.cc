@@ -90,8 +90,12 @@ TEST(Adjoint, MeanPool) {
     for (const int factor : {2, 3, 4, 6}) {
       if (shape.width < factor || shape.height < factor) continue;
       CheckAdjoint("mean pool", shape, [&](CpuTape& t, const auto& x) { return MeanPool(t, x, factor); });
-      CheckAdjoint("mean pool repeated", shape,
-                   [&](CpuTape& t, const auto& x) { return MeanPoolRepeated(t, x, factor); });
+      for (const Border border : {Border::kZero, Border::kReplicate}) {
+        for (const int before : {factor / 2, (factor - 1) / 2, factor - 1}) {
+          CheckAdjoint("mean pool with border", shape,
+                       [&](CpuTape& t, const auto& x) { return MeanPool(t, x, factor, before, border); });
+        }
+      }
     }
   }
 }

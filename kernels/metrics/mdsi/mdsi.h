@@ -7,6 +7,7 @@
 #include "kernels/ops/correlate_bank/correlate_bank.h"
 #include "kernels/ops/map_channels/map_channels.h"
 #include "kernels/ops/pixel_means/pixel_means.h"
+#include "kernels/ops/pool/pool.h"
 #include "kernels/ops/reduce/reduce.h"
 
 LIKENESS_BEGIN_TARGET
@@ -32,7 +33,9 @@ struct Mdsi {
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
                              const Settings& settings) {
     const int factor = Factor256(reference.shape());
-    const auto lhm = [&](const auto& image) { return MapColorOrGray(t, MdsiLhm{}, Reduced(t, image, factor)); };
+    const auto lhm = [&](const auto& image) {
+      return MapColorOrGray(t, MdsiLhm{}, MeanPool(t, image, factor, (factor - 1) / 2, Border::kZero));
+    };
     const KernelBank gradient{{{0, PrewittX()}, {0, Transposed(PrewittX())}}};
     const auto r = lhm(reference);
     const auto d = lhm(distorted);
@@ -43,17 +46,6 @@ struct Mdsi {
     const auto deviation = MapChannels(t, MdsiDeviation{}, 1, Channels<2>(z), WeightedSum(t, mean, {1.0, 0.0}),
                                        WeightedSum(t, mean, {0.0, 1.0}));
     return {MapScalars(t, MdsiScore{}, Mean(t, deviation)), t.wants_map() ? deviation.Detached() : Planes<false>(), 0};
-  }
-
- private:
-  // Means of factor x factor under a zero border: a box at that stride.
-  template <class T, bool tracked>
-  static Planes<tracked> Reduced(T& t, const Planes<tracked>& image, int factor) {
-    if (factor == 1) return image;
-    KernelBank box;
-    box.stride = factor;
-    for (int c = 0; c < image.shape().channels; ++c) box.filters.push_back({c, Separable(Taps(factor, 1.0 / factor))});
-    return CorrelateBank(t, image, box);
   }
 };
 

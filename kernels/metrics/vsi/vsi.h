@@ -38,7 +38,7 @@ struct Vsi {
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted, const Settings&) {
     const int factor = Factor256(reference.shape());
-    auto pool = [&](const auto& x) { return MeanPoolRepeated(t, x, factor); };
+    auto pool = [&](const auto& x) { return MeanPool(t, x, factor, factor / 2, Border::kReplicate); };
     auto edges = [&](const auto& lightness) {
       return Map(t, Magnitude{}, Correlate(t, lightness, ScharrX(), Border::kZero),
                  Correlate(t, lightness, Transposed(ScharrX()), Border::kZero));

@@ -1,11 +1,12 @@
-// Means of k x k samples at stride k. Rows and columns that do not fill a window are dropped, and get no gradient.
+// Means of k x k samples at stride k.
 //
-//   MeanPool           the first window begins at the first sample
-//   MeanPoolRepeated   it begins k / 2 before it, and the last may end (k - 1) / 2 behind the last sample; the edges
-//   are
-//                      repeated there
+//   MeanPool(t, x, k)                    windows begin at the first sample; rows and columns that do not fill one are
+//                                        dropped, and get no gradient
+//   MeanPool(t, x, k, before, border)    they begin `before` < k samples ahead of it, and are as many as there are
+//                                        samples for in a row, the last filled up or cut: (n + k - 1) / k
 #pragma once
 
+#include "kernels/ops/border.h"
 #include "kernels/ops/tape.h"
 
 namespace likeness {
@@ -27,18 +28,20 @@ Planes<tracked> MeanPool(T& t, const Planes<tracked>& x, int factor) {
 }
 
 template <class T, bool tracked>
-Planes<tracked> MeanPoolRepeated(T& t, const Planes<tracked>& x, int factor) {
+Planes<tracked> MeanPool(T& t, const Planes<tracked>& x, int factor, int before, Border border) {
   if (factor == 1) return x;
   const Shape in = x.shape();
-  const int border = factor - 1;  // k / 2 + (k - 1) / 2
-  auto out = t.template Make<tracked>(Shape{(in.width + border) / factor, (in.height + border) / factor, in.channels},
-                                      "MeanPoolRepeated", x, factor);
+  const auto size = [&](int side) { return (side + factor - 1) / factor; };
+  auto out = t.template Make<tracked>(Shape{size(in.width), size(in.height), in.channels}, "BorderedMeanPool", x,
+                                      factor, before, border);
   const Cost cost{(in.count() + out.shape().count()) * t.device().bytes_per_sample(), in.count()};
-  t.RunFor(out, cost, [&](auto& device) { MeanPoolRepeatedForward(device, t.View(x), factor, t.View(out)); });
+  t.RunFor(out, cost,
+           [&](auto& device) { BorderedMeanPoolForward(device, t.View(x), factor, before, border, t.View(out)); });
   if constexpr (tracked) {
-    t.Record(out, [x = x.slot(), out = out.slot(), factor, cost](T& t) {
+    t.Record(out, [x = x.slot(), out = out.slot(), factor, before, border, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
-      t.Run(cost, [&](auto& device) { MeanPoolRepeatedBackward(device, t.Upstream(out), factor, gradient); });
+      t.Run(cost,
+            [&](auto& device) { BorderedMeanPoolBackward(device, t.Upstream(out), factor, before, border, gradient); });
     });
   }
   return out;
