@@ -25,13 +25,52 @@ LIKENESS_HD void StoreComplex(Vec real, Vec imaginary, Real* to) {
 }
 #endif
 
-void Transform(const PlanesView& complex, bool forward) {
-  const int width = complex.shape.width / 2, height = complex.shape.height;
-  ParallelFor(complex.shape.channels, 8 * complex.shape.plane(), [&](int begin, int end) {
-    for (int c = begin; c < end; ++c) {
-      PocketComplex(width, height, forward, reinterpret_cast<std::complex<Real>*>(Row(complex, c, 0)),
-                    complex.stride() / 2);
-    }
+// Of one filter in scratch, whose rows are interleaved complex numbers.
+void Transform(const PlanesView& scratch, int channel, bool forward) {
+  PocketComplex(scratch.shape.width / 2, scratch.shape.height, forward,
+                reinterpret_cast<std::complex<Real>*>(Row(scratch, channel, 0)), scratch.stride() / 2);
+}
+
+void Interleave(const Real* real, const Real* imaginary, int width, Real* to) {
+  int i = 0;
+  for (; i + kLanes <= width; i += kLanes) StoreComplex(Load(real + i), Load(imaginary + i), to + 2 * i);
+  for (; i < width; ++i) {
+    to[2 * i] = real[i];
+    to[2 * i + 1] = imaginary[i];
+  }
+}
+
+void Separate(const Real* from, int width, Real* real, Real* imaginary) {
+  int i = 0;
+  for (; i + kLanes <= width; i += kLanes) {
+    Vec re, im;
+    LoadComplex(from + 2 * i, re, im);
+    Store(re, real + i);
+    Store(im, imaginary + i);
+  }
+  for (; i < width; ++i) {
+    real[i] = from[2 * i];
+    imaginary[i] = from[2 * i + 1];
+  }
+}
+
+void FilterSpectrum(const Real* filter, const Real* real, const Real* imaginary, int width, Real* to) {
+  int i = 0;
+  for (; i + kLanes <= width; i += kLanes) {
+    const Vec f = Load(filter + i);
+    StoreComplex(f * Load(real + i), f * Load(imaginary + i), to + 2 * i);
+  }
+  for (; i < width; ++i) {
+    to[2 * i] = filter[i] * real[i];
+    to[2 * i + 1] = filter[i] * imaginary[i];
+  }
+}
+
+// body(filter), in parallel; a filter's steps follow one another while its numbers are in cache.
+template <class Body>
+void ForEachFilter(const PlanesView& scratch, Body body) {
+  ParallelFor(scratch.shape.channels, 8 * scratch.shape.plane(), [&](int begin, int end) {
+    for (int c = begin; c < end; ++c) body(c);
   });
 }
 
@@ -40,37 +79,14 @@ void Transform(const PlanesView& complex, bool forward) {
 void BandsForward(Cpu&, const PlanesView& x, const BankSpec& spec, int first, const PlanesView& scratch,
                   const PlanesView& out) {
   const auto bank = FindBank<Real>(spec);
-  const Shape rows{spec.width, spec.height, scratch.shape.channels};
-  ForEachRow(rows, [&](int c, int y) {
-    const Real* real = Row(x, 0, y);
-    const Real* imaginary = Row(x, 1, y);
-    const Real* filter = bank->Row(first + c, y);
-    Real* to = Row(scratch, c, y);
-    int i = 0;
-    for (; i + kLanes <= rows.width; i += kLanes) {
-      const Vec f = Load(filter + i);
-      StoreComplex(f * Load(real + i), f * Load(imaginary + i), to + 2 * i);
+  const int filters = scratch.shape.channels;
+  ForEachFilter(scratch, [&](int c) {
+    for (int y = 0; y < spec.height; ++y) {
+      FilterSpectrum(bank->Row(first + c, y), Row(x, 0, y), Row(x, 1, y), spec.width, Row(scratch, c, y));
     }
-    for (; i < rows.width; ++i) {
-      to[2 * i] = filter[i] * real[i];
-      to[2 * i + 1] = filter[i] * imaginary[i];
-    }
-  });
-  Transform(scratch, /*forward=*/false);
-  ForEachRow(rows, [&](int c, int y) {
-    const Real* from = Row(scratch, c, y);
-    Real* real = Row(out, c, y);
-    Real* imaginary = Row(out, rows.channels + c, y);
-    int i = 0;
-    for (; i + kLanes <= rows.width; i += kLanes) {
-      Vec re, im;
-      LoadComplex(from + 2 * i, re, im);
-      Store(re, real + i);
-      Store(im, imaginary + i);
-    }
-    for (; i < rows.width; ++i) {
-      real[i] = from[2 * i];
-      imaginary[i] = from[2 * i + 1];
+    Transform(scratch, c, /*forward=*/false);
+    for (int y = 0; y < spec.height; ++y) {
+      Separate(Row(scratch, c, y), spec.width, Row(out, c, y), Row(out, filters + c, y));
     }
   });
 }
@@ -78,39 +94,33 @@ void BandsForward(Cpu&, const PlanesView& x, const BankSpec& spec, int first, co
 void BandsBackward(Cpu&, const PlanesView& upstream, const BankSpec& spec, int first, const PlanesView& scratch,
                    const GradientView& gradient) {
   const auto bank = FindBank<Real>(spec);
-  const Shape rows{spec.width, spec.height, scratch.shape.channels};
-  ForEachRow(rows, [&](int c, int y) {
-    const Real* real = Row(upstream, c, y);
-    const Real* imaginary = Row(upstream, rows.channels + c, y);
-    Real* to = Row(scratch, c, y);
-    int i = 0;
-    for (; i + kLanes <= rows.width; i += kLanes) StoreComplex(Load(real + i), Load(imaginary + i), to + 2 * i);
-    for (; i < rows.width; ++i) {
-      to[2 * i] = real[i];
-      to[2 * i + 1] = imaginary[i];
+  const int filters = scratch.shape.channels;
+  ForEachFilter(scratch, [&](int c) {
+    for (int y = 0; y < spec.height; ++y) {
+      Interleave(Row(upstream, c, y), Row(upstream, filters + c, y), spec.width, Row(scratch, c, y));
     }
+    // The inverse transform is unitary: its transpose is the forward one.
+    Transform(scratch, c, /*forward=*/true);
   });
-  // The inverse transform is unitary: its transpose is the forward one.
-  Transform(scratch, /*forward=*/true);
-  ForEachRow({rows.width, rows.height, 1}, [&](int, int y) {
+  ForEachRow({spec.width, spec.height, 1}, [&](int, int y) {
     Real* real = Row(gradient.planes, 0, y);
     Real* imaginary = Row(gradient.planes, 1, y);
     if (!gradient.accumulate) {
-      std::fill(real, real + rows.width, Real(0));
-      std::fill(imaginary, imaginary + rows.width, Real(0));
+      std::fill(real, real + spec.width, Real(0));
+      std::fill(imaginary, imaginary + spec.width, Real(0));
     }
-    for (int c = 0; c < rows.channels; ++c) {
+    for (int c = 0; c < filters; ++c) {
       const Real* from = Row(scratch, c, y);
       const Real* filter = bank->Row(first + c, y);
       int i = 0;
-      for (; i + kLanes <= rows.width; i += kLanes) {
+      for (; i + kLanes <= spec.width; i += kLanes) {
         Vec re, im;
         LoadComplex(from + 2 * i, re, im);
         const Vec f = Load(filter + i);
         Store(Load(real + i) + f * re, real + i);
         Store(Load(imaginary + i) + f * im, imaginary + i);
       }
-      for (; i < rows.width; ++i) {
+      for (; i < spec.width; ++i) {
         real[i] += filter[i] * from[2 * i];
         imaginary[i] += filter[i] * from[2 * i + 1];
       }
