@@ -109,6 +109,29 @@ void StoreSample(Tensor& tensor, int channel, int y, int x, double value) {
   tensor.data[at] = static_cast<float>(value);
 }
 
+// All channels' rows as row y, whole vectors at a time in the common layouts.
+void StoreRows(Tensor& tensor, int y, const Real* const* rows) {
+  if (tensor.layout == Layout::kChw || tensor.channels == 1) {
+    for (int c = 0; c < tensor.channels; ++c) {
+      float* to = tensor.data.get() + (std::int64_t{c} * tensor.height + y) * tensor.width;
+      for (int x = 0; x < tensor.width; ++x) to[x] = static_cast<float>(rows[c][x]);
+    }
+    return;
+  }
+  int x = 0;
+#if !LIKENESS_TARGET_SCALAR
+  if (tensor.channels == 3) {
+    float* to = tensor.data.get() + std::int64_t{y} * tensor.width * 3;
+    for (; x + kLanes <= tensor.width; x += kLanes) {
+      hn::StoreInterleaved3(Load(rows[0] + x).v, Load(rows[1] + x).v, Load(rows[2] + x).v, Tag(), to + 3 * x);
+    }
+  }
+#endif
+  for (; x < tensor.width; ++x) {
+    for (int c = 0; c < tensor.channels; ++c) StoreSample(tensor, c, y, x, rows[c][x]);
+  }
+}
+
 Tensor NewTensor(int width, int height, int channels, Layout layout) {
   Tensor tensor;
   tensor.width = width;
@@ -141,6 +164,14 @@ void LoadForward(Cpu&, const ImageView& image, double background, const PlanesVi
 Tensor UnloadGradient(const PlanesView& gradient, const ImageView& image, double background) {
   Tensor tensor = NewTensor(image.width, image.height, image.channels, image.layout);
   const int colors = image.color_channels();
+  if (!image.has_alpha() && gradient.data != nullptr && gradient.shape.channels == colors) {
+    ForEachImageRow(image, [&](int y) {
+      const Real* rows[3];
+      for (int c = 0; c < colors; ++c) rows[c] = Row(gradient, c, y);
+      StoreRows(tensor, y, rows);
+    });
+    return tensor;
+  }
   ForEachImageRow(image, [&](int y) {
     Real* alpha = RowScratch(image.width, 0);
     if (image.has_alpha()) ReadChannel(image, image.channels - 1, y, alpha);
