@@ -44,8 +44,8 @@ struct Ssimulacra2 {
     };
 
     Output<tracked> out;
-    auto linear_r = MapColorOrGray(t, SsimulacraLinear{}, reference);
-    auto linear_d = MapColorOrGray(t, SsimulacraLinear{}, distorted);
+    auto linear_r = Map(t, SsimulacraLinear{}, reference);
+    auto linear_d = Map(t, SsimulacraLinear{}, distorted);
     std::vector<Scalar<tracked>> means;  // of each scale: by channel, power and map
     for (int scale = 0; scale < kSsimulacraScales; ++scale) {
       if (scale > 0) {
@@ -53,8 +53,8 @@ struct Ssimulacra2 {
         linear_r = half(linear_r);
         linear_d = half(linear_d);
       }
-      const auto r = MapColor(t, SsimulacraXyb{}, linear_r, 3);
-      const auto d = MapColor(t, SsimulacraXyb{}, linear_d, 3);
+      const auto r = MapColorOrGray(t, SsimulacraXyb{}, linear_r);
+      const auto d = MapColorOrGray(t, SsimulacraXyb{}, linear_d);
       means.push_back(WindowMeans(t, SsimulacraNorms{}, taps, r, d));
       if (scale == 0 && t.wants_map()) out.map = LumaMaps(t, Separable(taps), r, d.Detached());
     }

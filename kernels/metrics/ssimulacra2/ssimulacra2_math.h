@@ -61,11 +61,7 @@ inline constexpr SsimulacraWeight kSsimulacraWeights[] = {
 };
 
 struct SsimulacraLinear {
-  static constexpr int kOutputs = 3;
-  template <class V>
-  LIKENESS_HD Pack<V, 3> operator()(const V& r, const V& g, const V& b) const {
-    return {{LinearFromSrgb(r), LinearFromSrgb(g), LinearFromSrgb(b)}};
-  }
+  LIKENESS_HD auto operator()(const auto& x) const { return LinearFromSrgb(x); }
 };
 
 struct SsimulacraXyb {
@@ -108,6 +104,13 @@ struct SsimulacraMaps {
   }
 };
 
+struct SsimulacraFourthPower {
+  LIKENESS_HD auto operator()(const auto& x) const {
+    const auto square = x * x;
+    return square * square;
+  }
+};
+
 // The window means that the maps need; the maps and their fourth powers.
 struct SsimulacraNorms {
   static constexpr int kOfReference = 1, kOfPair = 3, kOutputs = 6;
@@ -124,9 +127,8 @@ struct SsimulacraNorms {
     const Pack<D, 3> maps = SsimulacraMaps::Of(r, d, mean_r.v[0], means.v[0], means.v[1], means.v[2]);
     Pack<D, 6> out;
     for (int i = 0; i < 3; ++i) {
-      const D square = maps.v[i] * maps.v[i];
       out.v[i] = maps.v[i];
-      out.v[3 + i] = square * square;
+      out.v[3 + i] = Apply(SsimulacraFourthPower{}, maps.v[i]);
     }
     return out;
   }
