@@ -119,8 +119,10 @@ TEST_P(Conformance, ScoreLiesInItsRangeAndFallsWithNoise) {
         EXPECT_GE(result.score, info.range_low);
         EXPECT_LE(result.score, info.range_high);
       }
-      // On the [0, 1] scale this convention's noise of 2 drowns all other: contrast that noise adds may count for more.
-      if (request.id == "vifp:torchmetrics") continue;
+      // torchmetrics itself gives 0.99977, 0.99941 and 1.01008 here: on the [0, 1] scale the noise of 2 hides the
+      // grain, and what is left to see is the covariance that strong grain has with the scene by chance, which adds to
+      // g^2.
+      if (request.id == "vifp:torchmetrics" && amplitude == 64) continue;
       if (info.direction == Direction::kHigherIsBetter) {
         EXPECT_LT(result.score, before);
       }
