@@ -58,7 +58,7 @@ void CheckGolden(const Golden& golden, const std::string& folder) {
 }
 
 TEST(Dists, SyntheticWeightsGiveTheSpecifiedNumbers) {
-  // PyTorch on the synthetic weights, double.
+  // tools/parity/learned_rows.py: dists-pytorch 0.1 in float64.
   CheckGolden({"C", 0.0322431165, -1.0284272, 2.745872, 2.547721e-05}, SyntheticFolder());
   CheckGolden({"B", 0.0345727191, -0.97326387, 2.0962084, -5.903323e-05}, SyntheticFolder());
 }
@@ -66,7 +66,7 @@ TEST(Dists, SyntheticWeightsGiveTheSpecifiedNumbers) {
 TEST(Dists, RealWeightsGiveWhatPyTorchGives) {
   const char* wanted = std::getenv("LIKENESS_TEST_WEIGHTS");
   if (wanted != nullptr && std::string(wanted) == "none") GTEST_SKIP() << "WEIGHTS=none";
-  // PyTorch 1.13.1 and dists-pytorch 0.1 in float64 with the converted convolutions.
+  // The same with PyTorch 1.13.1 and the converted convolutions.
   CheckGolden({"C", 0.172570166849, 0.0348212, 21.039716, -0.00121343958}, LIKENESS_WEIGHTS_DIR);
   CheckGolden({"B", 0.164477441846, -0.0466834, 23.655394, -0.0162542126}, LIKENESS_WEIGHTS_DIR);
 }

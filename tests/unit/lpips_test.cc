@@ -69,7 +69,7 @@ void CheckGolden(const Golden& golden, const std::string& folder, const std::str
 }
 
 TEST(Lpips, SyntheticWeightsGiveTheSpecifiedNumbers) {
-  // PyTorch on the synthetic weights, pair C; double.
+  // tools/parity/learned_rows.py: PyTorch in float64, pair C.
   const Golden goldens[] = {
       {"lpips_alex", 0.00288783354, -0.03168423, 0.1511791, -1.32814e-05, 0.00288406073, 0.00286894793},
       {"lpips_vgg", 0.00264625305, -0.02718047, 0.07729528, -1.4629e-06, 0.00264625305, 0.0015927662},
@@ -89,7 +89,7 @@ TEST(Lpips, SyntheticWeightsGiveTheSpecifiedNumbers) {
 TEST(Lpips, RealWeightsGiveWhatPyTorchGives) {
   const char* wanted = std::getenv("LIKENESS_TEST_WEIGHTS");
   if (wanted != nullptr && std::string(wanted) == "none") GTEST_SKIP() << "WEIGHTS=none";
-  // PyTorch 1.13.1 and lpips 0.1.4 in float64 with the converted weights; the scene pairs of tests/support/pairs.h.
+  // tools/parity/learned_rows.py: PyTorch 1.13.1 and lpips 0.1.4 in float64, the scene pairs of tests/support/pairs.h.
   const struct {
     const char* pair;
     Golden golden;
@@ -104,7 +104,7 @@ TEST(Lpips, RealWeightsGiveWhatPyTorchGives) {
 }
 
 TEST(Lpips, ConventionsDifferWhereFeaturesAreSmall) {
-  // The first convolution scaled by 2^-12, pair C; PyTorch as above, for torchmetrics with its normalisation.
+  // The first convolution scaled by 2^-12, pair C; the script as above, for torchmetrics with its normalisation.
   const std::string folder = MakeFolder();
   Tensors tensors = SyntheticWeights(kAlexTrunk);
   for (const char* name : {"conv0.weight", "conv0.bias"}) {

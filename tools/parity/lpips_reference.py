@@ -26,25 +26,32 @@ import safetensors_file  # noqa: E402
 NETS = {"lpips_alex": "alex", "lpips_vgg": "vgg", "lpips_squeeze": "squeeze"}
 
 
-def load_network(path, dtype):
-    """Builds lpips.LPIPS with no pretrained trunk, and puts our convolutions and heads into it."""
-    tensors, metadata = safetensors_file.decode(path.read_bytes())
-    trunk = models.BY_METRIC[metadata["metric"]]
+def make_network(trunk, tensors, dtype):
+    """Builds lpips.LPIPS with no pretrained trunk from tensors named and shaped as in our files."""
     models.checked(trunk, tensors)
     network = lpips.LPIPS(net=NETS[trunk.metric], pnet_rand=True, verbose=False)
     convs = [module for module in network.net.modules() if isinstance(module, torch.nn.Conv2d)]
     if len(convs) != len(trunk.conv_shapes):
-        sys.exit(f"lpips_reference: lpips has {len(convs)} convolutions, {path} has {len(trunk.conv_shapes)}")
+        sys.exit(f"lpips_reference: lpips has {len(convs)} convolutions, {trunk.metric} has {len(trunk.conv_shapes)}")
     with torch.no_grad():
         for i, conv in enumerate(convs):
             conv.weight.copy_(torch.from_numpy(tensors[f"conv{i}.weight"].copy()))
             conv.bias.copy_(torch.from_numpy(tensors[f"conv{i}.bias"].copy()))
         for i, head in enumerate(network.lins):
-            ours = torch.from_numpy(tensors[f"head{i}.weight"].copy()).reshape(1, -1, 1, 1)
-            packaged = head.model[-1].weight
-            if not torch.equal(packaged, ours):
-                sys.exit(f"lpips_reference: head {i} of {path} is not the one that the package lpips ships")
-    return trunk.metric, network.eval().to(dtype)
+            head.model[-1].weight.copy_(torch.from_numpy(tensors[f"head{i}.weight"].copy()).reshape(1, -1, 1, 1))
+    return network.eval().to(dtype)
+
+
+def load_network(path, dtype):
+    """The same from our file, whose heads must be those that the package ships."""
+    tensors, metadata = safetensors_file.decode(path.read_bytes())
+    trunk = models.BY_METRIC[metadata["metric"]]
+    network = make_network(trunk, tensors, dtype)
+    packaged = lpips.LPIPS(net=NETS[trunk.metric], pnet_rand=True, verbose=False)
+    for i, (ours, theirs) in enumerate(zip(network.lins, packaged.lins)):
+        if not torch.equal(ours.model[-1].weight.float(), theirs.model[-1].weight):
+            sys.exit(f"lpips_reference: head {i} of {path} is not the one that the package lpips ships")
+    return trunk.metric, network
 
 
 def load_image(path, crop, dtype):

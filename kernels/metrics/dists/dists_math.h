@@ -1,17 +1,17 @@
 // DISTS, deep image structure and texture similarity: K. Ding, K. Ma, S. Wang, E. P. Simoncelli, "Image Quality
 // Assessment: Unifying Structure and Texture Similarity", IEEE TPAMI 2020. As in DISTS_pt.py of the authors' package
-// dists-pytorch 0.1; weights: docs/weights.md.
+// dists-pytorch 0.1; weights: weights.md.
 //
 //   1. RGB on [0, 1], non-linear sRGB. A gray image is three equal channels.
-//   2. VGG16 on the image normalised as in LPIPS, with every max pooling replaced: the square root of the mean of
-//   squares
-//      under a 3x3 Hann window at stride 2, zeros beyond the edge, plus 1e-12 inside the root.
+//   2. VGG16 on the image normalised as in LPIPS, with every max pooling replaced by the square root
+//      of the mean of squares under a 3x3 Hann window at stride 2, zeros beyond the edge, plus 1e-12 inside the
+//      root.
 //   3. Six taps: the image itself, not normalised, and the last ReLU before each pooling and at the end, of 3, 64, 128,
 //      256, 512 and 512 channels.
 //   4. Of each channel f of the reference and g of the distorted image, over all pixels: means m, n, population
-//   variances
-//      v, w, covariance c. Texture S1 = (2 m n + 1e-6) / (m^2 + n^2 + 1e-6), structure
-//      S2 = (2 c + 1e-6) / (v + w + 1e-6).
+//      variances v, w, covariance c.
+//      Texture S1 = (2 m n + 1e-6) / (m^2 + n^2 + 1e-6),
+//      structure S2 = (2 c + 1e-6) / (v + w + 1e-6).
 //   5. Score: 1 - sum(alpha S1 + beta S2) / sum(alpha + beta) over all 1475 channels, with the learned alpha and beta,
 //      none of which is negative. 0 for identical images.
 //
