@@ -4,9 +4,8 @@
 //
 //   1. sRGB on [0, 1] becomes linear RGB. A gray image is three equal channels.
 //   2. libjxl, from there on: what the eye's cones see of the image at `intensity_target` nits for white, in an
-//   opponent
-//      colour space; bands of frequency by recursive Gaussians; masking by what the reference shows; filters of lines
-//      in 16 directions; a distance for every pixel.
+//      opponent colour space; bands of frequency by recursive Gaussians; masking by what the reference shows; filters
+//      of lines in 16 directions; a distance for every pixel.
 //   3. Score: the largest distance (convention max), or for p the mean of the p, 2p and 4p norms over all pixels, each
 //      being (mean d^p)^(1/p): what libjxl's own tools print as the p-norm.
 //

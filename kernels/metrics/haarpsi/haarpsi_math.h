@@ -3,14 +3,13 @@
 // Default convention: piq's haarpsi.py. Steps:
 //
 //   1. 2x2 means at stride 2 (as soon as one side is odd, both are zero-padded by one at the bottom and the right),
-//   then
-//      YIQ on the 0..255 scale. A gray image is its own Y and has no chroma.
+//      then YIQ on the 0..255 scale. A gray image is its own Y and has no chroma.
 //   2. Haar responses of Y of sizes 2, 4 and 8 in both orientations: sums of one half of a window less the other, over
 //      the size. Zero border.
 //   3. Similarity s of each orientation: the mean over sizes 2 and 4 of (2 a b + c) / (a^2 + b^2 + c), a and b the
 //      magnitudes of both images, c = 30. Its weight W: the larger magnitude of size 8.
 //   4. Similarity of chroma: the mean of that of |I| and |Q|, each averaged over 2x2; its weight is the mean of the
-//   two.
+//      two.
 //   5. t = 1 / (1 + exp(-4.2 s)); q = sum(W t) / sum(W) over the pixels of all three; score (logit(q) / 4.2)^2.
 //
 // Means at stride 2 come before YIQ here and after it in piq: both are linear. What is averaged is t - t(1), and the

@@ -17,8 +17,7 @@
 //
 //   one_minus        of piq's P
 //   faceswap_scalar  of P for each channel; an odd side repeats its last row or column, and no window is larger than
-//   the
-//                    fifth scale: the largest odd number of taps that is at most its side and at most 11
+//                    the fifth scale: the largest odd number of taps that is at most its side and at most 11
 //   faceswap         what its training uses: mirrored borders, and each scale's map (cs_j; S_5 at the last), negative
 //                    samples counting as 0, is enlarged bilinearly to the image; P is taken for each sample, and 1 - P
 //                    averaged. faceswap enlarges to the square of the width; we enlarge to the image, the same for the

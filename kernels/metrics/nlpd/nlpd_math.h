@@ -3,12 +3,11 @@
 // NLP_dist.m and order of steps of pyiqa's nlpd_arch.py.
 //
 //   1. Luma (BT.601) on the [0, 1] scale, as it is. (The paper first maps display luminance by a power; pyiqa does
-//   not.)
+//      not.)
 //   2. Six levels. Five bands: the image less the enlarged next level, where the next level is filtered with
 //      (0.05 0.25 0.4 0.25 0.05) along both axes and halved. The last level is what remains.
 //   3. Divisive normalization of each level: band / (sigma + P * |band|), where P weighs the four neighbours and zeros
-//   lie
-//      outside.
+//      lie outside.
 //   4. Score: the mean over levels of the root mean square difference of the normalized levels.
 //
 // sigma and P are of the level, fitted by the authors to photographs. At 0 the gradient is 0; torch has NaN there.

@@ -5,15 +5,13 @@
 //          that is off by one 8-bit step then counts 3351; convention image takes 1/255, the smallest step.
 //   wmape  sum |e| / max(sum |r|, 1.17e-6): the weighted form, which dark samples do not upset; torchmetrics.
 //   smape  mean 2 |e| / max(|r| + |d|, 1.17e-6), from 0 to 2; torchmetrics. Convention unit leaves out the 2. Where
-//   both
-//          samples are 0 it is 0.
+//          both samples are 0 it is 0.
 //   mase   mean |e| / Q. For time series (R. J. Hyndman, A. B. Koehler, "Another look at measures of forecast
-//   accuracy",
-//          2006) Q is the mean absolute error of a forecast that repeats the last value. No library defines it for
-//          images; ours, spatial_naive, lets each sample be forecast by its neighbour: Q is the mean of |difference|
-//          over all pairs of horizontal and of vertical neighbours of the reference, in one pool. mean_naive forecasts
-//          the mean of the reference: Q = mean |r - mean r|. Q is at least 1 / (255 * 256), which keeps flat references
-//          finite.
+//          accuracy", 2006) Q is the mean absolute error of a forecast that repeats the last value. No library defines
+//          it for images; ours, spatial_naive, lets each sample be forecast by its neighbour: Q is the mean of
+//          |difference| over all pairs of horizontal and of vertical neighbours of the reference, in one pool.
+//          mean_naive forecasts the mean of the reference: Q = mean |r - mean r|. Q is at least 1 / (255 * 256), which
+//          keeps flat references finite.
 //
 // All denominators but smape's depend on the reference only, so the gradient is sign(e) over denominator and count; at
 // e = 0 it is 0.

@@ -8,8 +8,7 @@
 //      g = sigma_rd / sigma_r^2, sigma_v^2 = sigma_d^2 - g sigma_rd. Flat windows (variance under eps): of r: g = 0,
 //      all of sigma_d^2 is noise and there was no information; of d: nothing is left. Negative g counts as 0.
 //   3. Score: sum log10(1 + g^2 sigma_r^2 / (sigma_v^2 + 2)) / sum log10(1 + sigma_r^2 / 2), over windows and scales,
-//   with
-//      1e-8 added to both sums. 2 is the variance of what the eye itself adds.
+//      with 1e-8 added to both sums. 2 is the variance of what the eye itself adds.
 //
 // Above 1 when contrast was enhanced; not at rest at equal images: more contrast still raises it.
 //

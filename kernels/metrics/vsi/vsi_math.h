@@ -4,15 +4,13 @@
 //
 //   1. Saliency of each image, from three priors:
 //      a. The image resized to 256x256 (bilinear, centres, no antialiasing), sRGB decoded, to CIE Lab. The matrix to
-//      XYZ
-//         is sRGB's, whose white is D65, and the white of Lab is D50's: so the authors' code has it.
+//         XYZ is sRGB's, whose white is D65, and the white of Lab is D50's: so the authors' code has it.
 //      b. Frequency: each of L, a, b through a log-Gabor band pass (centre 0.021 cycles a pixel, bandwidth 1.34,
-//      nothing
-//         beyond 0.5); the root of the sum of the three squares.
+//         nothing beyond 0.5); the root of the sum of the three squares.
 //      c. Place: a Gaussian of deviation 145 / sqrt(2) about the centre, which lies at index 127.
 //      d. Colour: a and b each from its least to its largest value on [0, 1]; 1 - exp(-(a^2 + b^2) / 0.001^2).
-//      e. Their product, enlarged to the image's size (bilinear, corners), from its least to its largest value on [0,
-//      1].
+//      e. Their product, enlarged to the image's size (bilinear, corners), from its least to its largest value on
+//         [0, 1].
 //   2. x255; to an opponent space L, M, N.
 //   3. With k = max(1, round(shorter side / 256)): k x k means at stride k of saliency, L, M and N, after edges are
 //      repeated by k / 2 at the top and left and (k - 1) / 2 at the bottom and right.

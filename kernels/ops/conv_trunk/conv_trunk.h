@@ -1,9 +1,8 @@
 // The convolution trunk: features of an image, and the distance of two images' features.
 //
 //   ImageFeatures an image, normalised by channel, becomes features
-//   ConvRelu      one value of the trunk: a convolution, or several beside each other, with bias and ReLU; derivative
-//   of
-//                 ReLU 0 at 0
+//   ConvRelu      one value of the trunk: a convolution, or several beside each other, with bias and ReLU, whose
+//                 derivative at 0 is 0
 //   PoolBefore    the pooling in front of a convolution; the gradient of a maximum goes to the first in scan order
 //   TapDistance   each pixel's feature vectors are brought to length 1; one plane of weighted squared differences
 //   MomentsOf     mean and variance over the pixels of every channel of two images, and of their difference

@@ -3,9 +3,9 @@
 //   RealFft(t, x)               half spectrum of each channel: width W / 2 + 1; channels [0, C) hold the real parts and
 //                               [C, 2C) the imaginary parts. Row 0, column 0 is the mean; nothing is shifted.
 //   InverseRealFft(t, x, W)     the way back, from C re, C im at half width to C planes of width W
-//   ExpandSpectrum(t, x, w, h)  a half spectrum written out to the w x h lowest frequencies of both signs (W x H: to
-//   all of
-//                               them), C re, C im; the lone frequency of an even side is the negative one
+//   ExpandSpectrum(t, x, w, h)  a half spectrum written out to the w x h lowest frequencies of both signs, C re, C im;
+//                               the lone frequency of an even side is the negative one. With w and h the size of the
+//                               image, these are all frequencies.
 //   SelectChannels(t, x, a, n)  channels [a, a + n)
 //   SpectrumMean(t, x, W)       the mean over the full spectrum of a half spectrum of something symmetric, such as a
 //                               squared magnitude: stored columns count twice, except 0 and, for even W, W / 2

@@ -2,9 +2,9 @@
 //
 //   Map(t, f, a, b, ...)    y = f(a, b, ...) sample by sample. Inputs are planes of one shape, and scalars (one for the
 //                           pair or one a channel), in any order. A constant of one plane stands for every channel.
-//   MapColor(t, f, image)   f(r, g, b) on the three channels of each pixel; returns a number or a Pack of numbers,
-//   which
-//                           become the channels of the result.
+//   MapColor(t, f, image, n)
+//                           f(r, g, b) on the three channels of each pixel; returns a number (n = 1) or a Pack of n
+//                           numbers, which become the channels of the result.
 //   MapScalars(t, f, a, ..) the same maths on scalars, in double.
 //
 // The adjoint runs f once more on Dual numbers with one partial for each tracked input.

@@ -1,9 +1,9 @@
 // Means of k x k samples at stride k.
 //
-//   MeanPool(t, x, k)                    windows begin at the first sample; rows and columns that do not fill one are
-//                                        dropped, and get no gradient
-//   MeanPool(t, x, k, before, border)    they begin `before` < k samples ahead of it, and are as many as there are
-//                                        samples for in a row, the last filled up or cut: (n + k - 1) / k
+//   MeanPool(t, x, k)                  windows begin at the first sample; rows and columns that do not fill one are
+//                                      dropped, and get no gradient
+//   MeanPool(t, x, k, before, border)  windows begin `before` < k samples ahead of it. A side of n samples has
+//                                      (n + k - 1) / k of them; what they cover outside is filled as `border` says
 #pragma once
 
 #include "kernels/ops/border.h"
