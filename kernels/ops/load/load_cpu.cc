@@ -110,7 +110,7 @@ void StoreSample(Tensor& tensor, int channel, int y, int x, double value) {
 }
 
 // All channels' rows as row y, whole vectors at a time in the common layouts.
-void StoreRows(Tensor& tensor, int y, const Real* const* rows) {
+void StoreTensorRow(Tensor& tensor, int y, const Real* const* rows) {
   if (tensor.layout == Layout::kChw || tensor.channels == 1) {
     for (int c = 0; c < tensor.channels; ++c) {
       float* to = tensor.data.get() + (std::int64_t{c} * tensor.height + y) * tensor.width;
@@ -168,7 +168,7 @@ Tensor UnloadGradient(const PlanesView& gradient, const ImageView& image, double
     ForEachImageRow(image, [&](int y) {
       const Real* rows[3];
       for (int c = 0; c < colors; ++c) rows[c] = Row(gradient, c, y);
-      StoreRows(tensor, y, rows);
+      StoreTensorRow(tensor, y, rows);
     });
     return tensor;
   }
