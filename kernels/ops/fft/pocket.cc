@@ -27,6 +27,13 @@ LIKENESS_BEGIN_TARGET
 
 namespace {
 
+using Plan = pocketfft::detail::pocketfft_c<Real>;
+#if LIKENESS_TARGET_SCALAR
+using Lanes = Real;
+#else
+typedef Real Lanes __attribute__((vector_size(kLanes * sizeof(Real))));  // NOLINT: an alias cannot have it
+#endif
+
 Real Scale(int width, int height) { return static_cast<Real>(1.0 / std::sqrt(static_cast<double>(width) * height)); }
 
 pocketfft::shape_t ShapeOf(int width, int height) {
@@ -55,9 +62,10 @@ void PocketInverse(int width, int height, std::complex<Real>* in, std::ptrdiff_t
   pocketfft::c2r(ShapeOf(width, height), stride, StrideOf<Real>(out_stride), 1, pocketfft::BACKWARD, in, out, Real(1));
 }
 
-void PocketComplex(int width, int height, bool forward, std::complex<Real>* data, std::ptrdiff_t row) {
-  const pocketfft::stride_t stride = StrideOf<std::complex<Real>>(row);
-  pocketfft::c2c(ShapeOf(width, height), stride, stride, {0, 1}, forward, data, data, Scale(width, height));
+PocketLanes::PocketLanes(int length) : plan_(pocketfft::detail::get_plan<Plan>(static_cast<std::size_t>(length))) {}
+
+void PocketLanes::Run(bool forward, Real scale, Real* data) const {
+  static_cast<const Plan*>(plan_.get())->exec(reinterpret_cast<pocketfft::detail::cmplx<Lanes>*>(data), scale, forward);
 }
 
 LIKENESS_END_TARGET

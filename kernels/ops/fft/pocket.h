@@ -16,7 +16,17 @@ void PocketForward(int width, int height, const Real* in, std::ptrdiff_t in_stri
 void PocketInverse(int width, int height, std::complex<Real>* in, std::ptrdiff_t in_stride, Real* out,
                    std::ptrdiff_t out_stride);
 
-// The transform of complex numbers, in place; `forward` says which way. Orthonormal.
-void PocketComplex(int width, int height, bool forward, std::complex<Real>* data, std::ptrdiff_t stride);
+// The transform of one length, of kLanes sequences at once and in place. Number i of them is kLanes real parts at
+// data + 2 i kLanes and then kLanes imaginary parts; data is aligned to kAlignment bytes.
+class PocketLanes {
+ public:
+  static constexpr int kAlignment = 64;
+
+  explicit PocketLanes(int length);
+  void Run(bool forward, Real scale, Real* data) const;
+
+ private:
+  std::shared_ptr<const void> plan_;
+};
 
 LIKENESS_END_TARGET

@@ -12,6 +12,9 @@
 
 namespace likeness {
 
+// Room for one filter's answer as complex numbers, whole vectors of any device to a row.
+inline Shape FilteredShape(const BankSpec& bank) { return {2 * ((bank.width + 15) / 16 * 16), bank.height, 1}; }
+
 template <class T, bool tracked>
 Planes<tracked> FilterBands(T& t, const Planes<tracked>& x, const BankSpec& bank, int first, int count) {
   const Shape plane{bank.width, bank.height, 1};
@@ -22,14 +25,13 @@ Planes<tracked> FilterBands(T& t, const Planes<tracked>& x, const BankSpec& bank
   const Cost cost{(x.shape().count() + 3 * out.shape().count()) * t.device().bytes_per_sample(),
                   count * plane.count() * (5 * log2 + 2)};
   if (!t.IsKnown(out)) {
-    // Interleaved complex numbers, one plane a filter.
-    auto scratch = t.Scratch(Shape{2 * bank.width, bank.height, count});
+    auto scratch = t.Scratch(FilteredShape(bank));
     t.Run(cost, [&](auto& device) { BandsForward(device, t.View(x), bank, first, t.View(scratch), t.View(out)); });
   }
   if constexpr (tracked) {
-    t.Record(out, [x = x.slot(), out = out.slot(), bank, first, count, cost](T& t) {
+    t.Record(out, [x = x.slot(), out = out.slot(), bank, first, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
-      auto scratch = t.Scratch(Shape{2 * bank.width, bank.height, count});
+      auto scratch = t.Scratch(FilteredShape(bank));
       t.Run(cost,
             [&](auto& device) { BandsBackward(device, t.Upstream(out), bank, first, t.View(scratch), gradient); });
     });
