@@ -71,21 +71,25 @@ void CorrelateBackward(Cpu&, const PlanesView& upstream, const Kernel& kernel, B
     const RowSums sums =
         VerticalSums(vertical, border, x.shape.height, upstream.shape.height).Transposed(x.shape.height);
     const int count = static_cast<int>(horizontal.size());
-    const std::vector<Real> reversed(horizontal.rbegin(), horizontal.rend());
+    const TrimmedTaps taps = Trim(Taps(horizontal.rbegin(), horizontal.rend()));
+    const int taps_count = static_cast<int>(taps.taps.size());
     const int before = Before(horizontal, border);
-    const int padded_width = up_width + count - 1;
+    const int after = up_width + count - 1 - before - width;
     ApplySeparable(upstream, sums, x, gradient.accumulate || term > 0, [&](const Real* from, Real* to) {
-      // The full correlation covers the padded image; what fell on padding is folded back to where it came from.
+      // The full correlation covers the padded image: [-before, width + after). What falls on the padding is folded
+      // back to where it came from.
       Real* wide = RowScratch(up_width + 2 * (count - 1), 1);
       std::fill(wide, wide + count - 1, Real(0));
       std::copy(from, from + up_width, wide + count - 1);
       std::fill(wide + count - 1 + up_width, wide + 2 * (count - 1) + up_width + kLanes, Real(0));
-      Real* full = RowScratch(padded_width, 2);
-      FilterRow(wide, reversed.data(), count, padded_width, full);
-      std::copy(full + before, full + before + width, to);
+      const Real* at = wide + before + taps.first;
+      FilterRow(at, taps.taps.data(), taps_count, width, to);
       if (border == Border::kValid || border == Border::kZero) return;
-      for (int i = 0; i < before; ++i) to[BorderIndex(i - before, width, border)] += full[i];
-      for (int i = before + width; i < padded_width; ++i) to[BorderIndex(i - before, width, border)] += full[i];
+      Real* margin = RowScratch(std::max(before, after), 2);
+      FilterRow(at - before, taps.taps.data(), taps_count, before, margin);
+      for (int i = 0; i < before; ++i) to[BorderIndex(i - before, width, border)] += margin[i];
+      FilterRow(at + width, taps.taps.data(), taps_count, after, margin);
+      for (int i = 0; i < after; ++i) to[BorderIndex(width + i, width, border)] += margin[i];
     });
   }
 }
