@@ -165,6 +165,40 @@ LIKENESS_HD T Apply(const F& f, const T& x) {
   }
 }
 
+// x * scale + y, in vectors with one rounding where the processor has it.
+template <class T>
+LIKENESS_HD T MulAdd(const T& x, double scale, const T& y) {
+  if constexpr (DualNumber<T>) {
+    T out;
+    out.v = MulAdd(x.v, scale, y.v);
+    for (std::size_t k = 0; k < sizeof(out.d) / sizeof(out.d[0]); ++k) out.d[k] = MulAdd(x.d[k], scale, y.d[k]);
+    return out;
+  } else if constexpr (std::same_as<T, Vec>) {
+    return MulAdd(x, Vec(scale), y);
+  } else {
+    return x * scale + y;
+  }
+}
+
+// f(x) for a functor of n numbers in an array, differentiated by itself on Dual numbers of n partials. Worth it where x
+// carries more partials than that, or where f is long.
+template <int n, class F, class T>
+LIKENESS_HD T ApplyTo(const F& f, const T* x) {
+  if constexpr (DualNumber<T>) {
+    using V = std::remove_cvref_t<decltype(x[0].v)>;
+    Dual<V, n> own[n];
+    for (int i = 0; i < n; ++i) own[i] = Dual<V, n>::Variable(x[i].v, i);
+    const Dual<V, n> y = f(own);
+    T out = x[0].Chain(y.v, y.d[0]);
+    for (int i = 1; i < n; ++i) {
+      for (std::size_t k = 0; k < sizeof(out.d) / sizeof(out.d[0]); ++k) out.d[k] = out.d[k] + y.d[i] * x[i].d[k];
+    }
+    return out;
+  } else {
+    return f(x);
+  }
+}
+
 template <class T>
 LIKENESS_HD T Sqrt(const T& x) {
   if constexpr (DualNumber<T>) {
@@ -207,7 +241,11 @@ LIKENESS_HD T Relu(const T& x) {
 template <class T>
 LIKENESS_HD T Clamp(const T& x, double low, double high) {
   using V = decltype(Value(x));
-  return Select(Value(x) < V(low), V(low), Select(Value(x) > V(high), V(high), x));
+  if constexpr (DualNumber<T>) {
+    return Select(Value(x) < V(low), V(low), Select(Value(x) > V(high), V(high), x));
+  } else {
+    return MinValue(V(high), MaxValue(V(low), x));  // in this order NaN stays NaN
+  }
 }
 
 template <class T>

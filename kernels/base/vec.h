@@ -48,9 +48,11 @@ inline constexpr int kLanes = 1;
 LIKENESS_HD Vec Load(const Real* from) { return *from; }
 LIKENESS_HD void Store(Vec value, Real* to) { *to = Bare(value); }
 LIKENESS_HD Vec SelectValue(Mask mask, Vec yes, Vec no) { return mask ? yes : no; }
+LIKENESS_HD bool AnyOf(Mask mask) { return mask; }
 LIKENESS_HD Vec AbsValue(Vec x) { return std::abs(Bare(x)); }
 LIKENESS_HD Vec SqrtValue(Vec x) { return std::sqrt(Bare(x)); }
 LIKENESS_HD Vec MaxValue(Vec a, Vec b) { return a > b ? a : b; }
+LIKENESS_HD Vec MinValue(Vec a, Vec b) { return a < b ? a : b; }
 LIKENESS_HD Vec ExpValue(Vec x) { return std::exp(Bare(x)); }
 LIKENESS_HD Vec Expm1Value(Vec x) { return std::expm1(Bare(x)); }
 LIKENESS_HD Vec LogValue(Vec x) { return std::log(Bare(x)); }
@@ -118,9 +120,11 @@ struct Vec {
 HWY_INLINE Vec Load(const Real* from) { return hn::LoadU(Tag(), from); }
 HWY_INLINE void Store(Vec value, Real* to) { hn::StoreU(value.v, Tag(), to); }
 HWY_INLINE Vec SelectValue(Mask mask, Vec yes, Vec no) { return hn::IfThenElse(mask, yes.v, no.v); }
+HWY_INLINE bool AnyOf(Mask mask) { return !hn::AllFalse(Tag(), mask); }
 HWY_INLINE Vec AbsValue(Vec x) { return hn::Abs(x.v); }
 HWY_INLINE Vec SqrtValue(Vec x) { return hn::Sqrt(x.v); }
 HWY_INLINE Vec MaxValue(Vec a, Vec b) { return hn::Max(a.v, b.v); }
+HWY_INLINE Vec MinValue(Vec a, Vec b) { return hn::Min(a.v, b.v); }
 HWY_INLINE Vec ExpValue(Vec x) { return hn::Exp(Tag(), x.v); }
 HWY_INLINE Vec Expm1Value(Vec x) { return hn::Expm1(Tag(), x.v); }
 HWY_INLINE Vec LogValue(Vec x) { return hn::Log(Tag(), x.v); }
@@ -179,6 +183,7 @@ LIKENESS_HD double SelectValue(bool mask, double yes, double no) { return mask ?
 LIKENESS_HD double AbsValue(double x) { return std::abs(x); }
 LIKENESS_HD double SqrtValue(double x) { return std::sqrt(x); }
 LIKENESS_HD double MaxValue(double a, double b) { return a > b ? a : b; }
+LIKENESS_HD double MinValue(double a, double b) { return a < b ? a : b; }
 LIKENESS_HD double ExpValue(double x) { return std::exp(x); }
 LIKENESS_HD double Expm1Value(double x) { return std::expm1(x); }
 LIKENESS_HD double LogValue(double x) { return std::log(x); }

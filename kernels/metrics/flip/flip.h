@@ -29,7 +29,10 @@ inline KernelBank FlipFilters(double ppd) {
   for (int channel = 0; channel < 3; ++channel) {
     const FlipSensitivity& s = kFlipSensitivity[channel];
     const auto blur = [&](double b) {
-      return taps(radius, [&](int i) { return std::exp(-kPi * kPi * (i / ppd) * (i / ppd) / b); });
+      Taps out = taps(radius, [&](int i) { return std::exp(-kPi * kPi * (i / ppd) * (i / ppd) / b); });
+      const double least = kFlipLeastTap * total(out);
+      for (double& tap : out) tap = tap < least ? 0.0 : tap;
+      return out;
     };
     const Taps first = blur(s.b1), second = blur(s.b2);
     const double weight_1 = s.a1 * std::sqrt(kPi / s.b1), weight_2 = s.a2 * std::sqrt(kPi / s.b2);

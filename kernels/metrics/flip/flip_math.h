@@ -31,6 +31,11 @@ inline constexpr double kFlipFeatureFloor = 5e-7;
 inline constexpr double kFlipColorPower = 0.7;
 // HyAB between green and blue, to that power.
 inline constexpr double kFlipLargest = 41.27609858503064;
+// Where the slope of the colour difference changes: to that power, and as a distance.
+inline constexpr double kFlipKnee = 0.4 * kFlipLargest;
+inline constexpr double kFlipKneeDistance = 54.91047355432345;
+// A tap below this share of all is left out: float does not see it.
+inline constexpr double kFlipLeastTap = 1e-9;
 
 // a sqrt(pi / b) exp(-pi^2 z / b) of each channel, z in squared degrees.
 struct FlipSensitivity {
@@ -56,7 +61,8 @@ LIKENESS_HD Pack<V, 3> FlipXyz(const V& r, const V& g, const V& b) {
   Pack<V, 3> out;
   for (int i = 0; i < 3; ++i) {
     const double scale = kFlipInverseWhite[i];
-    out.v[i] = r * (kFlipToXyz[i][0] * scale) + g * (kFlipToXyz[i][1] * scale) + b * (kFlipToXyz[i][2] * scale);
+    const double* to = kFlipToXyz[i];
+    out.v[i] = MulAdd(r, to[0] * scale, MulAdd(g, to[1] * scale, b * (to[2] * scale)));
   }
   return out;
 }
@@ -66,8 +72,8 @@ struct FlipOpponent {
   static constexpr int kOutputs = 3;
   template <class V>
   LIKENESS_HD Pack<V, 3> operator()(const V& r, const V& g, const V& b) const {
-    const auto linear = [](const V& x) { return LinearFromSrgb(Clamp(x, 0.0, 1.0)); };
-    const Pack<V, 3> xyz = FlipXyz(linear(r), linear(g), linear(b));
+    const auto linear = [](const auto& x) { return LinearFromSrgb(Clamp(x, 0.0, 1.0)); };
+    const Pack<V, 3> xyz = FlipXyz(Apply(linear, r), Apply(linear, g), Apply(linear, b));
     return {{xyz.v[1], xyz.v[0] - xyz.v[1], xyz.v[1] - xyz.v[2]}};
   }
 };
@@ -90,9 +96,8 @@ LIKENESS_HD FlipLab<V> FlipHuntLab(const V& y, const V& x_y, const V& y_z) {
   const V z = y - y_z;
   V rgb[3];
   for (int i = 0; i < 3; ++i) {
-    rgb[i] = Clamp(
-        x * (kFlipFromXyz[i][0] * kFlipWhite[0]) + y * kFlipFromXyz[i][1] + z * (kFlipFromXyz[i][2] * kFlipWhite[2]),
-        0.0, 1.0);
+    const double* from = kFlipFromXyz[i];
+    rgb[i] = Clamp(MulAdd(x, from[0] * kFlipWhite[0], MulAdd(y, from[1], z * (from[2] * kFlipWhite[2]))), 0.0, 1.0);
   }
   const Pack<V, 3> xyz = FlipXyz(rgb[0], rgb[1], rgb[2]);
   const V fx = FlipLabCurve(xyz.v[0]);
@@ -103,41 +108,68 @@ LIKENESS_HD FlipLab<V> FlipHuntLab(const V& y, const V& x_y, const V& y_z) {
   return {l, (fx - fy) * 500.0 * hunt, (fy - fz) * 200.0 * hunt};
 }
 
-// Of three filtered channels of each image: the colour difference on [0, 1].
-template <class R, class D>
-LIKENESS_HD auto FlipColorDifference(const R& r, const D& d) {
-  const auto lab_r = FlipHuntLab(r.v[0], r.v[1], r.v[2]);
-  const auto lab_d = FlipHuntLab(d.v[0], d.v[1], d.v[2]);
-  const auto da = lab_d.a - lab_r.a;
-  const auto db = lab_d.b - lab_r.b;
-  const auto distance = SafePow(Abs(lab_d.l - lab_r.l) + Sqrt(da * da + db * db), kFlipColorPower);
-  constexpr double kKnee = 0.4 * kFlipLargest;
-  return Select(Value(distance) < kKnee, distance * (0.95 / kKnee),
-                (distance - kKnee) * (0.05 / (kFlipLargest - kKnee)) + 0.95);
+// From a colour: HyAB of the Hunt-adjusted Lab of three filtered channels.
+template <class V>
+struct FlipDistanceFrom {
+  FlipLab<V> from;
+  template <class T>
+  LIKENESS_HD T operator()(const T* x) const {
+    const FlipLab<T> to = FlipHuntLab(x[0], x[1], x[2]);
+    const T da = to.a - from.a;
+    const T db = to.b - from.b;
+    return Abs(to.l - from.l) + Sqrt(da * da + db * db);
+  }
+};
+
+// Strengths of edges and of points: each has a component along x and one along y.
+template <class V>
+struct FlipFeatures {
+  V edge, point;
+};
+template <class V>
+LIKENESS_HD FlipFeatures<V> FlipStrengths(const V* x) {
+  const auto magnitude = [](const V& along_x, const V& along_y) { return Sqrt(along_x * along_x + along_y * along_y); };
+  return {magnitude(x[0], x[1]), magnitude(x[2], x[3])};
 }
 
-// Of edges and points along x and y of each image: the feature difference on [0, 1].
-template <class R, class D>
-LIKENESS_HD auto FlipFeatureDifference(const R* r, const D* d) {
-  const auto magnitude = [](const auto& x, const auto& y) { return Sqrt(x * x + y * y); };
-  const auto edge = Abs(magnitude(d[0], d[1]) - magnitude(r[0], r[1]));
-  const auto point = Abs(magnitude(d[2], d[3]) - magnitude(r[2], r[3]));
-  const auto larger = Max(edge, point);
-  return Select(Value(larger) > kFlipFeatureFloor, Sqrt(larger * 0.70710678118654752), 0.0);
-}
+// From the features of one image: the difference on [0, 1].
+template <class V>
+struct FlipFeatureFrom {
+  FlipFeatures<V> from;
+  template <class T>
+  LIKENESS_HD T operator()(const T* x) const {
+    const FlipFeatures<T> to = FlipStrengths(x);
+    const T larger = Max(Abs(to.edge - from.edge), Abs(to.point - from.point));
+    return Select(Value(larger) > kFlipFeatureFloor, Sqrt(larger * 0.70710678118654752), 0.0);
+  }
+};
 
-// color^(1 - feature), 0 where color is.
-template <class C, class E>
-LIKENESS_HD auto FlipCombine(const C& color, const E& feature) {
-  const auto positive = Value(color) > 1e-15;
-  const C base = Select(positive, color, 1.0);
-  return Select(positive, Exp(Log(base) * (1.0 - feature)), 0.0);
-}
+// Of HyAB and the feature difference: color^(1 - feature), 0 where color is. The logarithm of a colour difference
+// before the knee, which nearly all are, is a straight line of the logarithm of HyAB.
+struct FlipCombine {
+  template <class T>
+  LIKENESS_HD T operator()(const T* x) const {
+    constexpr double kLogScale = -2.85528616819871;  // log(0.95 / kFlipKnee)
+    constexpr double kTail = 0.05 / (kFlipLargest - kFlipKnee);
+    const auto positive = Value(x[0]) > 1e-20;
+    const T log_distance = Log(Select(positive, x[0], 1.0)) * kFlipColorPower;
+    T log_color = log_distance + kLogScale;
+    const auto beyond = Value(x[0]) > kFlipKneeDistance;
+    if (AnyOf(beyond)) {
+      const T color = (Exp(log_distance) - kFlipKnee) * kTail + 0.95;
+      log_color = Select(beyond, Log(Select(beyond, color, 1.0)), log_color);
+    }
+    return Select(positive, Exp(log_color * (1.0 - x[1])), 0.0);
+  }
+};
 
 // Of seven channels of each image: three colours, edges along x and y, points along x and y.
 struct FlipError {
-  LIKENESS_HD auto operator()(const auto& r, const auto& d) const {
-    return FlipCombine(FlipColorDifference(r, d), FlipFeatureDifference(r.v + 3, d.v + 3));
+  template <class R, class D>
+  LIKENESS_HD D operator()(const Pack<R, 7>& r, const Pack<D, 7>& d) const {
+    const D differences[2] = {ApplyTo<3>(FlipDistanceFrom<R>{FlipHuntLab(r.v[0], r.v[1], r.v[2])}, d.v),
+                              ApplyTo<4>(FlipFeatureFrom<R>{FlipStrengths(r.v + 3)}, d.v + 3)};
+    return ApplyTo<2>(FlipCombine{}, differences);
   }
 };
 
