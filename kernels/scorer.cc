@@ -13,6 +13,7 @@
 #include "kernels/metrics/registry.h"
 #include "kernels/metrics/weights.h"
 #include "kernels/ops/conv_trunk/trunk.h"
+#include "kernels/resolve.h"
 #include "kernels/walks/walk.h"
 
 #if defined(LIKENESS_ENABLE_CUDA)
@@ -23,40 +24,6 @@ namespace likeness {
 namespace {
 
 constexpr char kOracle[] = "oracle";
-
-std::string Names(const std::vector<std::string>& names) { return absl::StrJoin(names, ", "); }
-
-template <class List>
-std::vector<std::string> NamesOf(const List& list) {
-  std::vector<std::string> names;
-  for (const auto& item : list) names.push_back(item.name);
-  return names;
-}
-
-absl::Status CheckParameter(const MetricInfo& info, const ParameterInfo& parameter, const ParameterValue& value) {
-  const std::string what = absl::StrCat("parameter ", info.id, ".", parameter.name);
-  if (value.index() != parameter.default_value.index()) {
-    static constexpr const char* kKinds[] = {"true or false", "a number", "a name"};
-    return absl::InvalidArgumentError(absl::StrCat(what, " must be ", kKinds[parameter.default_value.index()]));
-  }
-  if (const double* number = std::get_if<double>(&value)) {
-    if (!(*number >= parameter.minimum && *number <= parameter.maximum)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(what, " is ", *number, "; it must lie from ", parameter.minimum, " to ", parameter.maximum));
-    }
-    if (parameter.whole && *number != std::floor(*number)) {
-      return absl::InvalidArgumentError(absl::StrCat(what, " is ", *number, "; it must be a whole number"));
-    }
-  }
-  if (const std::string* name = std::get_if<std::string>(&value)) {
-    for (const std::string& choice : parameter.choices) {
-      if (choice == *name) return absl::OkStatus();
-    }
-    return absl::InvalidArgumentError(
-        absl::StrCat(what, " is \"", *name, "\"; choose one of: ", Names(parameter.choices)));
-  }
-  return absl::OkStatus();
-}
 
 ConvIsa ConvIsaOf(const std::string& instruction_set) {
   if (instruction_set == "sse4") return ConvIsa::kSse4;
@@ -118,7 +85,6 @@ absl::Status CheckWeights(const PairJob& job) {
 struct Scorer::Impl {
   Impl(const ScorerOptions& o, std::string set) : options(o), instruction_set(std::move(set)), pool(o.threads) {}
 
-  std::string WithoutAlias(const std::string& id) const;
   int bytes_per_sample() const { return instruction_set == kOracle ? sizeof(double) : sizeof(float); }
 
   // Scratch for one metric on one pair, given back when the borrower goes.
@@ -180,9 +146,9 @@ absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& opti
   impl->entries = MetricEntries();
   impl->programs = ProgramsFor(set);
   if (impl->programs.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("instruction set \"", set,
-                     "\" is not to be had here; this processor and build have: ", Names(runnable), ", oracle"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "instruction set \"", set,
+        "\" is not to be had here; this processor and build have: ", absl::StrJoin(runnable, ", "), ", oracle"));
   }
   if (options.fused_walks) impl->walks = GetWalkTable(set);
   for (const MetricEntry* entry : impl->entries) {
@@ -213,77 +179,8 @@ std::string Scorer::CudaNote() {
 #endif
 }
 
-// "gmsd:faceswap" for "faceswap/gmsd"; other ids as they are.
-std::string Scorer::Impl::WithoutAlias(const std::string& id) const {
-  for (const MetricInfo& info : metrics) {
-    for (const AliasInfo& alias : info.aliases) {
-      if (alias.name == id) return absl::StrCat(info.id, ":", alias.convention);
-    }
-  }
-  return id;
-}
-
 absl::StatusOr<ResolvedMetric> Scorer::Resolve(const MetricRequest& request) const {
-  const std::string asked = impl_->WithoutAlias(request.id);
-  const std::size_t colon = asked.find(':');
-  const std::string id = asked.substr(0, colon);
-  ResolvedMetric resolved;
-  for (std::size_t i = 0; i < impl_->metrics.size(); ++i) {
-    if (impl_->metrics[i].id == id) resolved.index = static_cast<int>(i);
-  }
-  if (resolved.index < 0) {
-    std::vector<std::string> ids;
-    for (const MetricInfo& info : impl_->metrics) {
-      ids.push_back(info.id);
-      for (const AliasInfo& alias : info.aliases) ids.push_back(alias.name);
-    }
-    return absl::NotFoundError(absl::StrCat("there is no metric \"", id, "\"; choose one of: ", Names(ids)));
-  }
-  const MetricInfo& info = impl_->metrics[resolved.index];
-  resolved.info = &info;
-  if (!info.unavailable.empty()) return absl::FailedPreconditionError(absl::StrCat(id, ": ", info.unavailable));
-
-  if (colon == std::string::npos && info.needs_convention) {
-    return absl::InvalidArgumentError(absl::StrCat(id, " is experimental and has no default convention; ask for ", id,
-                                                   ":", info.conventions.front().name));
-  }
-  const ConventionInfo* convention = nullptr;
-  resolved.convention = colon == std::string::npos ? info.conventions.front().name : asked.substr(colon + 1);
-  for (const ConventionInfo& candidate : info.conventions) {
-    if (candidate.name == resolved.convention) convention = &candidate;
-  }
-  if (convention == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(id, " has no convention \"", resolved.convention,
-                                                   "\"; choose one of: ", Names(NamesOf(info.conventions))));
-  }
-
-  for (const ParameterInfo& parameter : info.parameters) {
-    resolved.parameters[parameter.name] = parameter.default_value;
-  }
-  for (const auto& [name, value] : convention->parameters) resolved.parameters[name] = value;
-  for (const auto& [name, value] : request.parameters) {
-    const ParameterInfo* known = nullptr;
-    for (const ParameterInfo& parameter : info.parameters) {
-      if (parameter.name == name) known = &parameter;
-    }
-    if (known == nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(id, " has no parameter \"", name,
-                       "\"; it has: ", info.parameters.empty() ? "none" : Names(NamesOf(info.parameters))));
-    }
-    RETURN_IF_ERROR(CheckParameter(info, *known, value));
-    resolved.parameters[name] = value;
-  }
-
-  if (request.want_map && info.map.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(id, " has no map; ask for its score or gradient"));
-  }
-  if (request.want_gradient && !info.has_gradient) {
-    return absl::InvalidArgumentError(absl::StrCat(id, " has no gradient; ask for its score"));
-  }
-  resolved.want_map = request.want_map;
-  resolved.want_gradient = request.want_gradient;
-  return resolved;
+  return ResolveRequest(impl_->metrics, request);
 }
 
 absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageView& reference,
