@@ -191,8 +191,10 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
   const Settings settings(metric.convention, metric.parameters);
   const MetricEntry& entry = *impl_->entries[metric.index];
   if (entry.check != nullptr) RETURN_IF_ERROR(entry.check(shape, settings));
-  Plan plan = PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, {}}},
-                        impl_->bytes_per_sample());
+  // Averaging over weights takes a few steps more.
+  Plan plan =
+      PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}},
+                impl_->bytes_per_sample());
   // A walk keeps a few rows of each tile, whatever the size of the images.
   if (impl_->WalkOf(metric, reference, distorted, weighted)) plan.workspace_bytes = 0;
   if (plan.workspace_bytes > impl_->options.slot_bytes) {
@@ -226,7 +228,8 @@ absl::StatusOr<Explanation> Scorer::Explain(absl::Span<const ResolvedMetric> met
     which.push_back(static_cast<int>(i));
     settings.emplace_back(metric.convention, metric.parameters);
     programs.push_back(
-        {impl_->entries[metric.index], {shape, settings.back(), metric.want_map, metric.want_gradient, weighted, {}}});
+        {impl_->entries[metric.index],
+         {shape, settings.back(), metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}});
     explanation.apart.workspace_bytes = std::max(explanation.apart.workspace_bytes, plan.workspace_bytes);
     explanation.apart.output_bytes += plan.output_bytes;
     explanation.apart.bytes_moved += plan.bytes_moved;
@@ -352,6 +355,12 @@ void Scorer::Impl::ScorePair(const Scorer& scorer, PairJob& job) {
       result.score = requests[i]->score;
       result.map = std::move(requests[i]->map);
       result.gradient = std::move(requests[i]->gradient);
+    }
+    if (result.status.ok() && std::isnan(result.score) && weighted && job.averaging == Averaging::kOverWeights) {
+      // The weights sum to something, but not on the map: MeanScore cuts its border off, and resizing skips pixels.
+      result.status =
+          absl::InvalidArgumentError(absl::StrCat("the mask selects nothing of what ", job.metrics[i].info->id,
+                                                  "'s map covers; select more, or ask for averaging over pixels"));
     }
     if (result.status.ok() && std::isnan(result.score)) {
       result.status = absl::InternalError(

@@ -43,7 +43,7 @@ struct ResolvedMetric {
 
 // What a job costs, read off the metric's own program without running it. Bytes and operations count one pair.
 struct Plan {
-  std::int64_t workspace_bytes = 0;  // the largest metric's, since metrics of a pair run one after another
+  std::int64_t workspace_bytes = 0;  // metrics of a pair run one after another; those that share steps, in one slot
   std::int64_t output_bytes = 0;     // maps and gradients, float32
   std::int64_t bytes_moved = 0;      // read and written by every step, caches ignored
   std::int64_t operations = 0;       // floating point, a transcendental counts one

@@ -33,8 +33,8 @@ std::optional<Direction> DirectionOf(const MetricAsk& ask, const MetricOutcome& 
   for (std::size_t i = 0; i < ask.terms.size(); ++i) {
     const MetricInfo* const info = outcome.terms[i].resolved.info;
     const double weight = ask.terms[i].weight;
-    if (info == nullptr || info->direction == Direction::kZeroIsBest) return std::nullopt;
     if (weight == 0.0) continue;
+    if (info == nullptr || info->direction == Direction::kZeroIsBest) return std::nullopt;
     const bool lower = (info->direction == Direction::kLowerIsBetter) == (weight > 0.0);
     const Direction direction = lower ? Direction::kLowerIsBetter : Direction::kHigherIsBetter;
     if (agreed.has_value() && *agreed != direction) return std::nullopt;

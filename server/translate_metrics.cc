@@ -92,7 +92,8 @@ void ToProto(const MetricInfo& info, const Plan* cost, v1::MetricInfo* out) {
 void DescribeMetrics(const Scorer& scorer, v1::ListMetricsResponse* response) {
   const ImageView shape = ShapeOf1080p();
   for (const MetricInfo& metric : scorer.metrics()) {
-    const absl::StatusOr<ResolvedMetric> resolved = scorer.Resolve({metric.id + ":" + metric.conventions.front().name, {}, false, false});
+    const absl::StatusOr<ResolvedMetric> resolved =
+        scorer.Resolve({metric.id + ":" + metric.conventions.front().name, {}, false, false});
     // An unavailable metric has no plan, nor has one whose workspace exceeds a slot.
     absl::StatusOr<Plan> plan = absl::UnknownError("");
     if (resolved.ok()) plan = scorer.MakePlan(*resolved, shape, shape);

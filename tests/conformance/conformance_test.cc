@@ -157,13 +157,13 @@ TEST_P(Conformance, AgreesWithTheOracle) {
       ASSERT_EQ(ours.status.code(), oracle.status.code()) << ours.status << oracle.status;
       if (!ours.status.ok()) return;
       // pyiqa rounds luma to whole numbers: a tie falls by the last bit of float, and moves a sample by a whole step.
-      const bool rounds =
-          request.id.find(":pyiqa") != std::string::npos && request.id.find("color") == std::string::npos;
+      const bool rounds = request.id.find(":pyiqa") != std::string::npos &&
+                          request.id.find("color") == std::string::npos && request.id != "nlpd:pyiqa";
       const double slack = rounds ? 100.0 : 1.0;
       EXPECT_NEAR(ours.score, oracle.score, slack * info.tolerance * std::max(1.0, std::fabs(oracle.score)));
       // Many samples of an 8-bit pair share the largest error; which of their floats are equal falls by the last bit.
       const bool ties = info.id == "l_inf_norm";
-      if (rounds || ties) return;
+      if (rounds) return;
       // A gradient is held to 2e-3 of its mean magnitude, on average: float noise (a deviation over two samples is
       // the worst), not a wrong formula.
       double difference = 0.0;
@@ -173,7 +173,9 @@ TEST_P(Conformance, AgreesWithTheOracle) {
       // ms_dssim takes samples to the power 0.0448: where one is nearly 0 its last bit decides, so its samples are held
       // to the same distance on average only.
       const bool steep = info.id == "ms_dssim";
-      EXPECT_LE(difference, (steep ? 1e-2 : 2e-3) * SumAbs(oracle.gradient) + 1e-9);
+      if (!ties) {
+        EXPECT_LE(difference, (steep ? 1e-2 : 2e-3) * SumAbs(oracle.gradient) + 1e-9);
+      }
       ASSERT_EQ(ours.map.sample_count(), oracle.map.sample_count());
       if (steep) {
         double distance = 0.0;

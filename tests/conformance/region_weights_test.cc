@@ -149,6 +149,20 @@ TEST_P(RegionWeights, BadWeightsAreRefused) {
   EXPECT_EQ(code(small, Averaging::kOverPixels), absl::StatusCode::kInvalidArgument);
 }
 
+// A map without the image's border, and a mask of nothing but border: there is a mean over pixels, 0, and none over
+// weights.
+TEST_P(RegionWeights, AMaskOutsideOfTheMap) {
+  const Image border = Weights([](int x, int y) { return x < 3 || y < 3 ? 1.0 : 0.0; });
+  const MetricRequest request = Request("ssim", {}, true, true);
+  const MetricResult zero = ScoreWeighted(scorer(), request, pair_, border, Averaging::kOverPixels);
+  EXPECT_TRUE(zero.status.ok()) << zero.status;
+  EXPECT_EQ(zero.score, 0.0);
+  EXPECT_EQ(SumAbs(zero.gradient), 0.0);
+  const MetricResult none = ScoreWeighted(scorer(), request, pair_, border, Averaging::kOverWeights);
+  EXPECT_EQ(none.status.code(), absl::StatusCode::kInvalidArgument) << none.status;
+  EXPECT_TRUE(ScoreWeighted(scorer(), Request("mae"), pair_, border, Averaging::kOverWeights).status.ok());
+}
+
 INSTANTIATE_TEST_SUITE_P(Sets, RegionWeights, ::testing::ValuesIn(AllInstructionSets()));
 
 }  // namespace

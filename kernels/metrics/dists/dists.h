@@ -24,7 +24,7 @@ struct Dists {
     info.color = "RGB; gray counts as three equal channels";
     info.good_values = "under 0.05 hard to tell apart, over 0.3 plainly different; made for images of some 256 pixels";
     info.reference = "Ding et al. 2020; dists-pytorch 0.1";
-    info.conventions = {{"dists-pytorch", "the authors' package; torchmetrics, piq and pyiqa agree", {}}};
+    info.conventions = {{"dists_pytorch", "the authors' package; torchmetrics, piq and pyiqa agree", {}}};
     // Of float32 trunks against double ones.
     info.tolerance = 1e-5;
     info.learned = true;

@@ -22,7 +22,9 @@ struct Gmsd {
     info.symmetric = true;
     info.takes_weights = true;
     info.min_width = info.min_height = 2;
-    info.map = "1 - similarity, ceil(H/2) x ceil(W/2); with faceswap and faceswap_deviation its mean over kernels, HxW";
+    info.map =
+        "1 - similarity, ceil(H/2) x ceil(W/2), with pyiqa the floor of both; with faceswap and faceswap_deviation its "
+        "mean over kernels, HxW";
     info.color = "luma (BT.601); with faceswap and faceswap_deviation every channel";
     info.good_values = "under 0.05 good, over 0.15 bad";
     info.reference = "Xue et al. 2014; piq gmsd.py";

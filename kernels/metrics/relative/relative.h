@@ -61,8 +61,9 @@ struct Smape {
 
 struct Mase {
   static MetricInfo Info() {
-    MetricInfo info = PointwiseInfo("mase", "Mean absolute scaled error: mae over that of a naive forecast.",
-                                    "|e| / Q, CxHxW", "Hyndman and Koehler 2006, carried over to images by likeness");
+    MetricInfo info =
+        PointwiseInfo("mase", "Mean absolute scaled error: mae over that of a naive forecast; from two pixels up.",
+                      "|e| / Q, CxHxW", "Hyndman and Koehler 2006, carried over to images by likeness");
     info.symmetric = false;
     info.good_values = "1: as wrong as if every pixel were replaced by its neighbour";
     info.conventions = {{"spatial_naive", "Q is the mean difference of neighbouring samples of the reference", {}},

@@ -87,6 +87,7 @@ struct OutputRows {
   Real* at[kMaxMapOutputs];
 };
 inline OutputRows RowsOf(const PlanesView& planes, int y) {
+  if (planes.shape.channels > kMaxMapOutputs) std::abort();  // a functor with more outputs is our bug
   OutputRows rows;
   for (int c = 0; c < planes.shape.channels; ++c) rows.at[c] = Row(planes, c, y);
   return rows;
