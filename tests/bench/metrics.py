@@ -77,9 +77,9 @@ def reference_times(name, files, tensors, seconds):
     return score, best_milliseconds(both, seconds)
 
 
-def ours(build, seconds):
+def ours(build, seconds, pattern):
     text = subprocess.run(
-        [build / "metric_bench", "--benchmark_format=json", f"--benchmark_min_time={seconds / 3}", "--benchmark_repetitions=3"],
+        [build / "metric_bench", f"--benchmark_filter={pattern}", "--benchmark_format=json", f"--benchmark_min_time={seconds / 3}", "--benchmark_repetitions=3"],
         check=True, capture_output=True, text=True).stdout
     best = {}
     for row in json.loads(text)["benchmarks"]:
@@ -99,6 +99,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("--metrics", help="references to time; all of them when left out")
+    parser.add_argument("--bench", default=".", help="which of metric_bench's benchmarks to run, a pattern; -PATTERN leaves out")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each figure")
     parser.add_argument("--write", type=pathlib.Path)
     arguments = parser.parse_args()
@@ -106,7 +107,7 @@ def main():
     torch.set_num_threads(1)
     wanted = arguments.metrics.split(",") if arguments.metrics else references.NAMES
     files, tensors = pair(ROOT / "build" / "bench")
-    best = ours(arguments.build, arguments.seconds)
+    best = ours(arguments.build, arguments.seconds, arguments.bench)
     # "ssim" stands for "ssim:wang": the default convention is the first of its metric.
     rows = {}
     for key in best:
