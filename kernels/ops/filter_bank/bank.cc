@@ -1,6 +1,7 @@
 #include "kernels/ops/filter_bank/bank.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <list>
 #include <mutex>
@@ -44,10 +45,13 @@ class Cache {
         : name(spec.name),
           sizes{spec.image_width, spec.image_height, spec.width, spec.height},
           bytes(std::int64_t{spec.filters} * spec.height * (spec.width + Bank<Real>::kPad) * sizeof(Real)) {}
-    bool Is(const BankSpec& spec) const { return name == spec.name && sizes == Entry(spec).sizes; }
+    bool Is(const BankSpec& spec) const {
+      return name == spec.name && sizes == Sizes{spec.image_width, spec.image_height, spec.width, spec.height};
+    }
 
+    using Sizes = std::array<int, 4>;
     std::string name;
-    std::vector<int> sizes;
+    Sizes sizes;
     std::int64_t bytes;
     std::once_flag made;
     Bank<Real> bank;
@@ -63,7 +67,8 @@ class Cache {
     entries_.push_front(std::make_shared<Entry>(spec));
     const std::shared_ptr<Entry> entry = entries_.front();
     bytes_ += entry->bytes;
-    while (bytes_ > kCacheBytes && !entries_.empty()) {
+    // The new one stays whatever its size: a program asks for its bank once a step.
+    while (bytes_ > kCacheBytes && entries_.size() > 1) {
       bytes_ -= entries_.back()->bytes;
       entries_.pop_back();
     }

@@ -35,8 +35,9 @@ struct Bank {
   }
 };
 
-// From a cache that all threads share, which keeps the most recently used banks up to 64 MiB; a bank stays valid as
-// long as its holder. Two threads that want a new bank at once wait for one to make it.
+// From a cache that all threads share, which keeps the most recently used banks up to 64 MiB, and the last one that was
+// made whatever its size; a bank stays valid as long as its holder. Two threads that want a new bank at once wait for
+// one to make it.
 template <class Real>
 std::shared_ptr<const Bank<Real>> FindBank(const BankSpec& spec);
 
