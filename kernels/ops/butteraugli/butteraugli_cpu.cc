@@ -3,33 +3,35 @@
 LIKENESS_BEGIN_TARGET
 namespace {
 
-std::vector<float> Interleaved(const PlanesView& planes) {
+// Channel c of `samples`, as memory for one image of interleaved float32.
+float* Samples(const PlanesView& samples, int c) { return reinterpret_cast<float*>(Row(samples, c, 0)); }
+
+void Interleave(const PlanesView& planes, float* samples) {
   const Shape& shape = planes.shape;
-  std::vector<float> samples(std::size_t(shape.plane()) * 3);
-  for (int y = 0; y < shape.height; ++y) {
+  ForEachRow({shape.width, shape.height, 1}, [&](int, int y) {
     for (int c = 0; c < 3; ++c) {
       const Real* from = Row(planes, shape.channels == 1 ? 0 : c, y);
-      float* to = &samples[std::size_t(y) * shape.width * 3 + c];
+      float* to = samples + std::int64_t{y} * shape.width * 3 + c;
       for (int x = 0; x < shape.width; ++x) to[3 * x] = static_cast<float>(from[x]);
     }
-  }
-  return samples;
+  });
 }
 
 }  // namespace
 
 void ButteraugliForward(Cpu&, const PlanesView& reference, const PlanesView& distorted,
-                        const ButteraugliViewing& viewing, const PlanesView& out) {
+                        const ButteraugliViewing& viewing, const PlanesView& samples, const PlanesView& out) {
   const Shape& shape = out.shape;
-  const std::vector<float> distances =
-      ButteraugliDistances(shape.width, shape.height, Interleaved(reference), Interleaved(distorted), viewing);
+  Interleave(reference, Samples(samples, 0));
+  Interleave(distorted, Samples(samples, 1));
+  const ButteraugliResult distances(shape.width, shape.height, Samples(samples, 0), Samples(samples, 1), viewing);
   for (int y = 0; y < shape.height; ++y) {
     Real* to = Row(out, 0, y);
-    if (distances.empty()) {
+    if (!distances.ok()) {
       std::fill(to, to + shape.width, std::numeric_limits<Real>::quiet_NaN());
       continue;
     }
-    const float* from = &distances[std::size_t(y) * shape.width];
+    const float* from = distances.Row(y);
     for (int x = 0; x < shape.width; ++x) to[x] = from[x];
   }
 }

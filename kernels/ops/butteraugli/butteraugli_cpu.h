@@ -5,9 +5,9 @@
 
 LIKENESS_BEGIN_TARGET
 
-// NaN throughout when libjxl fails: the scorer makes an error of it.
+// NaN throughout when libjxl returns an error: the scorer fails the metric with INTERNAL.
 void ButteraugliForward(Cpu&, const PlanesView& reference, const PlanesView& distorted,
-                        const ButteraugliViewing& viewing, const PlanesView& out);
+                        const ButteraugliViewing& viewing, const PlanesView& samples, const PlanesView& out);
 void ButteraugliNormForward(Cpu&, const PlanesView& distances, double p, double* out);
 
 LIKENESS_END_TARGET

@@ -1,8 +1,8 @@
-// Butteraugli as libjxl computes it, behind one plain function.
+// Butteraugli as libjxl computes it, behind one plain class.
 #pragma once
 
-#include <cstddef>
-#include <vector>
+#include <cstdint>
+#include <memory>
 
 namespace likeness {
 
@@ -12,10 +12,22 @@ struct ButteraugliViewing {
   double hf_asymmetry;      // what fine detail that is new weighs against detail that is lost
 };
 
-// Images of linear RGB, white at 1, samples interleaved and packed. Returns the distance of every pixel, rows packed;
-// empty when libjxl fails, which it does when memory is short. libjxl takes its own memory and instruction set, and
-// runs on the caller's thread.
-std::vector<float> ButteraugliDistances(int width, int height, const std::vector<float>& reference,
-                                        const std::vector<float>& distorted, const ButteraugliViewing& viewing);
+// The distance of every pixel. libjxl chooses its instruction set and runs on the caller's thread. It allocates its
+// memory by itself, and where it gets none it ends the process: see what ButteraugliMap reserves.
+class ButteraugliResult {
+ public:
+  // Of images of linear RGB, white at 1, samples interleaved, rows without gaps.
+  ButteraugliResult(int width, int height, const float* reference, const float* distorted,
+                    const ButteraugliViewing& viewing);
+
+  // False when libjxl returned an error instead.
+  bool ok() const { return distances_ != nullptr; }
+  const float* Row(int y) const { return distances_ + std::int64_t{y} * stride_; }
+
+ private:
+  std::shared_ptr<void> result_;
+  const float* distances_ = nullptr;
+  std::uint32_t stride_ = 0;
+};
 
 }  // namespace likeness
