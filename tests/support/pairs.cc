@@ -49,6 +49,9 @@ Pair GoldenPair(const std::string& name) {
     return pair;
   }
   if (name == "black_white") return {Constant(64, 64, 0), Constant(64, 64, 255)};
+  // Transforms of these sides round where those of powers of two do not.
+  if (name == "black_white_100") return {Constant(100, 100, 0), Constant(100, 100, 255)};
+  if (name == "flat_128_130_100") return {Constant(100, 100, 128), Constant(100, 100, 130)};
   if (name == "flat_128_130") return {Constant(64, 64, 128), Constant(64, 64, 130)};
   if (name == "A_A") return CopyOf(ScenePair(256, 192).reference);
   std::abort();

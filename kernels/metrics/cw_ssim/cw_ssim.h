@@ -27,7 +27,7 @@ struct CwSsim {
     info.color = "luma (BT.601) rounded to 8 bit";
     info.good_values = "over 0.99 alike but for shifts and noise, under 0.95 of another structure";
     info.reference = "Sampat et al. 2009; pyiqa CW_SSIM";
-    info.conventions = {{"pyiqa", "four levels, eight angles, the coarsest level; K = 1e-12", {}}};
+    info.conventions = {{"pyiqa", "four levels, eight angles, the coarsest level; K = 1e-6", {}}};
     info.tolerance = 1e-5;
     return info;
   }
@@ -36,7 +36,8 @@ struct CwSsim {
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted, const Settings&) {
     const BankSpec bank = CwSsimBank(reference.shape().width, reference.shape().height);
     auto bands = [&](const auto& image) {
-      auto luma = Map(t, Linear{1.0, -127.5}, Map(t, RoundTo255{}, Luma(t, image)));
+      auto luma = Map(t, RoundTo255{}, Luma(t, image));
+      luma = Map(t, CwSsimCentered{}, luma, Mean(t, luma.Detached()));
       return FilterBands(t, ExpandSpectrum(t, RealFft(t, luma), bank.width, bank.height), bank, 0, kCwSsimAngles);
     };
     auto real = [&](const auto& complex) { return SelectChannels(t, complex, 0, kCwSsimAngles); };
