@@ -111,7 +111,11 @@ std::shared_ptr<grpc::Channel> ServerProcess::NewChannel() const {
 }
 
 std::unique_ptr<v1::ScoringService::Stub> ServerProcess::NewStub() const {
-  return v1::ScoringService::NewStub(NewChannel());
+  const std::shared_ptr<grpc::Channel> channel = NewChannel();
+  // When many clients connect at one time, gRPC 1.51's first attempt now and then fails on the client's side, and all
+  // calls of the following second fail with it. A channel tries again by itself.
+  channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(5));
+  return v1::ScoringService::NewStub(channel);
 }
 
 void ServerProcess::Signal(int number) { kill(pid_, number); }
