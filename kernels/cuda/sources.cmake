@@ -1,10 +1,10 @@
 # LIKENESS_CUDA_SOURCES: what nvcc compiles, and what tests/emulator compiles with the host's compiler.
 # LIKENESS_CUDA_ROOT is the root of the repository; cmake/LikenessKernels.cmake has stamped LIKENESS_CUDA_UNITS.
 set(LIKENESS_CUDA_SOURCES
+    ${LIKENESS_CUDA_ROOT}/kernels/cuda/launches.cc
     ${LIKENESS_CUDA_ROOT}/kernels/cuda/owners.cc
     ${LIKENESS_CUDA_ROOT}/kernels/cuda/probe.cc
-    ${LIKENESS_CUDA_ROOT}/kernels/metrics/program_cuda.cc
-    ${LIKENESS_CUDA_ROOT}/kernels/metrics/slot_cuda.cc
+    ${LIKENESS_CUDA_ROOT}/kernels/metrics/slot_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/correlate/correlate_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/cuda_device.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/load/load_cuda.cu

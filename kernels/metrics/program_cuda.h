@@ -4,17 +4,20 @@
 #include <cstdint>
 #include <string_view>
 
-#include "kernels/cuda/failure.h"
 #include "kernels/image_view.h"
 #include "kernels/metrics/settings.h"
 #include "kernels/ops/planes.h"
 
 namespace likeness::cuda {
 
+class Cuda;
+
 // Views lie in the memory of the GPU, or nowhere for a plan.
 struct ProgramInput {
   ImageView reference;
   ImageView distorted;
+  ImageView weights;  // of the pixels, one channel of float32; no size: all alike
+  Averaging averaging = Averaging::kOverPixels;
   double alpha_background = 1.0;
   bool want_map = false;
   bool want_gradient = false;
@@ -37,17 +40,10 @@ struct ProgramOutput {
 struct Program {
   MetricInfo (*info)();
   ProgramNeeds (*plan)(const ProgramInput& input, const Settings& settings);
-  // Enqueues all of it on `stream` and returns without waiting. `workspace` and `scratch` (Cuda::kScratchCount doubles)
-  // must not be used elsewhere until the stream is done.
-  Failure (*run)(const ProgramInput& input, const Settings& settings, const ProgramOutput& output, Workspace& workspace,
-                 double* scratch, cudaStream_t stream);
+  // Notes the program's launches on the device; nothing runs yet. The arena of `workspace` has the needed bytes.
+  void (*run)(const ProgramInput& input, const Settings& settings, const ProgramOutput& output, Workspace& workspace,
+              Cuda& device);
 };
-
-// Doubles of scratch that `run` needs.
-inline constexpr std::int64_t kScratchBytes = std::int64_t{8} << 16;
-
-// One for each metric whose program is stamped for CUDA, in kernels/cuda/CMakeLists.txt.
-extern const Program kMae, kMse, kRmse, kSse, kPsnr, kHuber, kSmoothL1, kCharbonnier, kLogCosh, kGmsd;
 
 // The program of a metric, null when it is not stamped for CUDA.
 const Program* FindProgram(std::string_view id);

@@ -1,4 +1,4 @@
-// Runs a metric's program on a CUDA stream. Included through run.h by the units that CMake stamps for nvcc.
+// Runs a metric's program under CUDA. Included through run.h by the units that CMake stamps for nvcc.
 #pragma once
 
 #include "kernels/metrics/program_cuda.h"
@@ -12,13 +12,14 @@
 
 LIKENESS_BEGIN_TARGET
 
-static_assert(kScratchBytes == Cuda::kScratchCount * sizeof(double));
-
 // The one order of steps, for the plan and the run: the arena must be asked for the same.
 template <class Metric, bool tracked, class Device, class Sink>
 void RunOn(Device& device, Workspace& workspace, const ProgramInput& input, const Settings& settings, Sink& sink) {
-  Tape<Device> tape(device, workspace, input.want_map);
+  Tape<Device> tape(device, workspace, input.want_map, input.averaging);
   const int channels = std::max(input.reference.color_channels(), input.distorted.color_channels());
+  if (input.weights.width > 0) {
+    tape.set_weights(LoadImage<false>(tape, Picture::kWeights, input.weights, 1, 1.0));
+  }
   auto distorted = LoadImage<tracked>(tape, Picture::kDistorted, input.distorted, channels, input.alpha_background);
   Output<tracked> output =
       Metric::Run(tape, LoadImage<false>(tape, Picture::kReference, input.reference, channels, input.alpha_background),
@@ -45,16 +46,21 @@ struct PlanSink {
   void Gradient(const PlanesView&) {}
 };
 
+struct CopyScoreKernel {
+  static constexpr int kThreads = 1;
+  const double* from;
+  double* to;
+
+  __device__ void operator()(const Block&) const { *to = *from; }
+};
+
 struct OutputSink {
   Cuda& device;
   const ProgramInput& input;
   const ProgramOutput& output;
 
   void Score(const double* score) {
-    device.Run({}, [&](Cuda& on) {
-      on.Report(LIKENESS_CUDA_CHECK(
-          cudaMemcpyAsync(output.score, score, sizeof(double), cudaMemcpyDeviceToDevice, on.stream())));
-    });
+    device.Run({}, [&](Cuda& on) { on.Launch(CopyScoreKernel{score, output.score}, {}); });
   }
   void Map(const PlanesView& map, int) {
     device.Run({}, [&](Cuda& on) { UnloadPlanes(on, map, input.distorted.layout, output.map); });
@@ -81,21 +87,20 @@ ProgramNeeds PlanOf(const ProgramInput& input, const Settings& settings) {
 }
 
 template <class Metric>
-Failure RunAsync(const ProgramInput& input, const Settings& settings, const ProgramOutput& output, Workspace& workspace,
-                 double* scratch, cudaStream_t stream) {
-  Cuda device(scratch, stream);
+void RunOnLane(const ProgramInput& input, const Settings& settings, const ProgramOutput& output, Workspace& workspace,
+               Cuda& device) {
   OutputSink sink{device, input, output};
   if (input.want_gradient) {
     RunOn<Metric, true>(device, workspace, input, settings, sink);
   } else {
     RunOn<Metric, false>(device, workspace, input, settings, sink);
   }
-  return device.failure();
 }
 
 LIKENESS_END_TARGET
 
-#define LIKENESS_METRIC(Type)                                         \
-  namespace likeness::cuda {                                          \
-  const Program k##Type{&Type::Info, &PlanOf<Type>, &RunAsync<Type>}; \
+#define LIKENESS_METRIC(Type)                                          \
+  namespace likeness::cuda {                                           \
+  extern const Program k##Type;                                        \
+  const Program k##Type{&Type::Info, &PlanOf<Type>, &RunOnLane<Type>}; \
   }

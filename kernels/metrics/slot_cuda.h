@@ -1,19 +1,19 @@
-// One pair at a time on a GPU: staging, upload, program, download. Builds with nvcc alone; score_cuda.h has the face
+// A batch at a time on a GPU: staging, upload, programs, download. Builds with nvcc alone; score_cuda.h has the face
 // with absl::Status.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
 
+#include "kernels/cuda/launches.h"
 #include "kernels/cuda/owners.h"
 #include "kernels/metrics/program_cuda.h"
+#include "kernels/ops/sharing.h"
 
 namespace likeness::cuda {
-
-struct SlotSizes {
-  std::int64_t input_bytes = 0;      // both images, packed
-  std::int64_t output_bytes = 0;     // score, map and gradient
-  std::int64_t workspace_bytes = 0;  // of the program
-};
 
 struct PairResult {
   double score = 0.0;
@@ -21,28 +21,81 @@ struct PairResult {
   Tensor gradient;  // likewise; d score / d distorted in the distorted image's channels and layout
 };
 
-// What a pair needs of a slot. The pixels are not read.
-SlotSizes SizesFor(const Program& program, const Settings& settings, const ProgramInput& host_input);
+// One metric of one pair. `settings` must outlive the scoring.
+struct MetricTask {
+  const Program* program = nullptr;
+  const Settings* settings = nullptr;
+  bool want_map = false;
+  bool want_gradient = false;
+  ProgramNeeds needs;  // by Plan
+  PairResult result;   // by Slot::Score
+};
+
+// One pair. Views are of host memory, in any type, layout and channels of ImageView, and of one size, which the
+// programs take (MetricInfo::min_width).
+struct PairTask {
+  ImageView reference;
+  ImageView distorted;
+  ImageView weights;  // no size: all pixels weigh alike
+  Averaging averaging = Averaging::kOverPixels;
+  double alpha_background = 1.0;
+  std::vector<MetricTask> metrics;
+  // What the metrics' programs share, if anything, and then what they need together.
+  const Schedule* schedule = nullptr;
+  std::int64_t shared_workspace_bytes = 0;
+
+  // By Slot::Score. Failed: the results of this pair mean nothing.
+  Failure failure;
+};
+
+// Fills each metric's needs. The pixels are not read.
+void Plan(PairTask& task);
+
+struct SlotSizes {
+  std::int64_t input_bytes = 0;   // images, packed; in page-locked memory and on the GPU
+  std::int64_t output_bytes = 0;  // scores, maps and gradients, likewise
+  std::int64_t table_bytes = 0;   // launches, likewise
+  std::int64_t work_bytes = 0;    // the programs' own, on the GPU
+
+  std::int64_t device_bytes() const { return input_bytes + output_bytes + table_bytes + work_bytes; }
+  friend bool operator==(const SlotSizes&, const SlotSizes&) = default;
+};
+
+// What a planned pair needs of a slot. The table's share is an estimate that suits every program of ours.
+SlotSizes SizesFor(const PairTask& task);
 
 // Owns a stream, page-locked staging and one block of device memory, all made in Create; scoring allocates on the host
-// only, for the result. Movable. One thread at a time. Work of two slots may overlap.
+// only, for results. Movable. One thread at a time. Work of two slots overlaps.
 class Slot {
  public:
-  static Failure Create(const SlotSizes& sizes, Slot* out);
+  static Failure Create(int device_index, const SlotSizes& sizes, Slot* out);
 
   const SlotSizes& sizes() const { return sizes_; }
+  bool Fits(const PairTask& task) const;
 
-  // Images lie in host memory, in any type, layout and channels of ImageView, and have one size, which the program
-  // takes (MetricInfo::min_width). Waits for the result. After a failure *out is as it was; cudaErrorMemoryAllocation
-  // also stands for a pair that needs more than sizes().
-  Failure Score(const Program& program, const Settings& settings, const ProgramInput& host_input, PairResult* out);
+  // Scores the first *count of the planned tasks, as many as there is room for, and waits for the results. *count is 0
+  // only after a failure, or when the first task does not fit. A failure is of the device: no result means anything.
+  // What is wrong with one pair alone is its task's failure.
+  Failure Score(std::span<PairTask* const> tasks, int* count);
+
+  // Launches of the last batch, and the steps that they did.
+  int launch_count() const { return launches_.launch_count(); }
+  int step_count() const { return launches_.step_count(); }
 
  private:
+  struct Place;
+
+  bool Note(PairTask& task, const Place& place);
+  Failure Run(const SlotSizes& used);
+
+  int device_index_ = 0;
   SlotSizes sizes_;
   Stream stream_;
   PinnedBuffer staged_input_;
   PinnedBuffer staged_output_;
-  DeviceBuffer device_;  // input, output, scratch, workspace
+  PinnedBuffer staged_table_;
+  DeviceBuffer device_;  // input, output, table, work
+  Launches launches_;
   Workspace workspace_;
 };
 

@@ -3,17 +3,22 @@
 LIKENESS_BEGIN_TARGET
 namespace {
 
-constexpr int kThreads = 128;
+struct FillKernel {
+  static constexpr int kThreads = 128;
+  double* values;
+  int count;
+  double value;
 
-__global__ void FillKernel(double* values, int count, double value) {
-  const int i = blockIdx.x * kThreads + threadIdx.x;
-  if (i < count) values[i] = value;
-}
+  __device__ void operator()(const Block& block) const {
+    const int i = block.x * kThreads + threadIdx.x;
+    if (i < count) values[i] = value;
+  }
+};
 
 }  // namespace
 
 void Cuda::Fill(double* values, int count, double value) {
-  LIKENESS_CUDA_LAUNCH(*this, FillKernel, (count + kThreads - 1) / kThreads, kThreads, values, count, value);
+  Launch(FillKernel{values, count, value}, {(count + FillKernel::kThreads - 1) / FillKernel::kThreads});
 }
 
 LIKENESS_END_TARGET

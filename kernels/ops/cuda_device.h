@@ -1,26 +1,99 @@
-// A CUDA stream as a device: each step's kernels are enqueued, nothing waits and nothing is allocated.
+// CUDA as a device: each step's kernels are noted in the lane of the pair, nothing runs yet and nothing is allocated.
 //
-// Planes and scalars are in the memory of the GPU; the host handles their addresses and never reads them. Steps run in
-// the order of the stream, so memory that the tape frees may be handed out again at once: the next writer comes later.
-// Kernels go over one pair; launches over a ragged batch of pairs are yet to come.
+// Planes and scalars are in the memory of the GPU; the host handles their addresses and never reads them. A lane's
+// kernels run in the order in which they were noted, so memory that the tape frees may be handed out again at once: the
+// next writer comes later.
+//
+// A kernel is a struct of its arguments, copied as bytes:
+//
+//   struct AddKernel {
+//     static constexpr int kThreads = 256;   // of a block, along x
+//     PlanesView a, b, out;
+//     __device__ void operator()(const Block& block) const;   // block.x of block.grid.x, block.y of block.grid.y
+//   };
+//   device.Launch(AddKernel{a, b, out}, Grid{...});
+//
+// It computes the same whatever rides along, for it sees nothing but its own entry of the launch.
 #pragma once
 
 #include "kernels/base/target.h"
 #include "kernels/base/vec.h"
-#include "kernels/cuda/failure.h"
+#include "kernels/cuda/launches.h"
 #include "kernels/ops/tape.h"
 
 LIKENESS_BEGIN_TARGET
 
+// Where a block is in its entry's grid.
+struct Block {
+  int x;
+  int y;
+  Grid grid;
+};
+
+template <class Kernel>
+struct Entry {
+  Kernel kernel;
+  Grid grid;
+};
+
+#if defined(__CUDACC__)
+#define LIKENESS_LAUNCH_BOUNDS(threads) __launch_bounds__(threads)
+#else
+#define LIKENESS_LAUNCH_BOUNDS(threads)
+#endif
+
+// One launch over the entries of a batch: finds the entry that the block belongs to.
+template <class Kernel>
+__global__ void LIKENESS_LAUNCH_BOUNDS(Kernel::kThreads)
+    RaggedKernel(const Entry<Kernel>* entries, const int* first_blocks, int count) {
+  const int block = static_cast<int>(blockIdx.x);
+  // Right at once where all entries have as many blocks; else the search goes on from there.
+  int entry = static_cast<int>(std::int64_t{block} * count / gridDim.x);
+  int low = 0, high = count;
+  while (block < first_blocks[entry] || block >= first_blocks[entry + 1]) {
+    if (block < first_blocks[entry]) {
+      high = entry;
+    } else {
+      low = entry + 1;
+    }
+    entry = (low + high) / 2;
+  }
+  // A copy: what the kernel writes cannot change it.
+  const Entry<Kernel> mine = entries[entry];
+  const int place = block - first_blocks[entry];
+  mine.kernel(Block{place % mine.grid.x, place / mine.grid.x, mine.grid});
+}
+
+template <class Kernel>
+Failure LaunchRagged(const Entries& entries, cudaStream_t stream) {
+  const auto* table = reinterpret_cast<const Entry<Kernel>*>(entries.device);
+#if defined(__CUDACC__)
+  RaggedKernel<Kernel>
+      <<<entries.block_count, Kernel::kThreads, 0, stream>>>(table, entries.first_blocks, entries.count);
+#else
+  static_cast<void>(stream);  // tests/emulator
+  EmulateLaunch(RaggedKernel<Kernel>, entries.block_count, Kernel::kThreads, table, entries.first_blocks,
+                entries.count);
+#endif
+  return LIKENESS_CUDA_CHECK(cudaGetLastError());
+}
+
+template <class Kernel>
+const LaunchKind& KindOf() {
+  static constexpr LaunchKind kKind{__PRETTY_FUNCTION__, sizeof(Entry<Kernel>), &LaunchRagged<Kernel>};
+  return kKind;
+}
+
 class Cuda {
  public:
-  // For the partial results of one reduction at a time; more would be a plane with over 32768 channels.
-  static constexpr int kScratchCount = 1 << 16;
+  // For the partial results of one reduction at a time; more would be a plane with over 8192 channels.
+  static constexpr int kScratchCount = 1 << 14;
 
-  // `scratch`: kScratchCount doubles of device memory. Neither is owned; both outlive the work that is enqueued.
-  Cuda(double* scratch, cudaStream_t stream) : scratch_(scratch), stream_(stream) {}
+  // `scratch`: kScratchCount doubles of device memory, of this lane alone. Neither is owned.
+  Cuda(Launches& launches, double* scratch) : launches_(launches), scratch_(scratch) {}
 
   int bytes_per_sample() const { return static_cast<int>(sizeof(Real)); }
+  double* scratch() const { return scratch_; }
 
   // After a failure the rest of a program is skipped: its results would mean nothing.
   template <class Kernel>
@@ -28,22 +101,34 @@ class Cuda {
     if (!failure_.failed()) kernel(*this);
   }
 
+  template <class Kernel>
+  void Launch(const Kernel& kernel, const Grid& grid) {
+    static_assert(std::is_trivially_copyable_v<Kernel> && std::is_trivially_copyable_v<Entry<Kernel>>);
+    static_assert(alignof(Entry<Kernel>) <= Launches::kAlignment);
+    const Entry<Kernel> entry{kernel, grid};
+    launches_.Add(KindOf<Kernel>(), grid, &entry);
+  }
+
+  // What is no kernel of ours: a library's call. `kind` and `call` as in Launches.
+  template <class Call>
+  void Add(const LaunchKind& kind, const Call& call) {
+    static_assert(std::is_trivially_copyable_v<Call>);
+    launches_.Add(kind, Grid{}, &call);
+  }
+
+  // Copies a table that kernels read; the result is in the memory of the GPU. Null when there is no more room, which
+  // the batch finds out by itself.
+  template <class T>
+  const T* Table(const T* from, std::int64_t count) {
+    static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= Launches::kAlignment);
+    const Launches::Data data = launches_.AddData(count * std::int64_t{sizeof(T)});
+    if (data.host == nullptr) return nullptr;
+    std::memcpy(data.host, from, static_cast<std::size_t>(count) * sizeof(T));
+    return reinterpret_cast<const T*>(data.device);
+  }
+
   void Fill(double* values, int count, double value);
 
-  cudaStream_t stream() const { return stream_; }
-  double* scratch() const { return scratch_; }
-
-  // Through LIKENESS_CUDA_LAUNCH, which names the place.
-  template <class... Parameter, class... Argument>
-  void Launch(const char* name, const char* file, int line, void (*kernel)(Parameter...), dim3 grid, dim3 block,
-              const Argument&... arguments) {
-#if defined(__CUDACC__)
-    kernel<<<grid, block, 0, stream_>>>(arguments...);
-#else
-    EmulateLaunch(kernel, grid, block, arguments...);  // tests/emulator
-#endif
-    Report(Check(cudaGetLastError(), name, file, line));
-  }
   // Keeps the first failure.
   void Report(const Failure& failure) {
     if (!failure_.failed()) failure_ = failure;
@@ -51,8 +136,8 @@ class Cuda {
   const Failure& failure() const { return failure_; }
 
  private:
+  Launches& launches_;
   double* scratch_;
-  cudaStream_t stream_;
   Failure failure_;
 };
 
@@ -65,9 +150,5 @@ LIKENESS_HD void StoreGradient(const GradientView& gradient, int channel, int y,
   Real* to = Row(gradient.planes, channel, y) + x;
   Store(gradient.accumulate ? Load(to) + value : value, to);
 }
-
-// Enqueues kernel(arguments...) and checks the launch. A kernel whose name has commas goes in parentheses.
-#define LIKENESS_CUDA_LAUNCH(device, kernel, grid, block, ...) \
-  (device).Launch(#kernel, __FILE__, __LINE__, kernel, grid, block, __VA_ARGS__)
 
 LIKENESS_END_TARGET

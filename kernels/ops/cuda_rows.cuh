@@ -1,29 +1,37 @@
 // How kernels go over planes, and the two-step reduction.
 //
-// A block takes rows blockIdx.x, blockIdx.x + gridDim.x, ... of channel blockIdx.y, and its threads the samples of a
-// row: neighbours in memory are read together. The grid depends on the shape alone, and so does the order of every sum.
+// A block is kRowThreads threads, kRowWidth side by side and kRowHeight one above another, so that neighbours in memory
+// are read together. Block x takes bands of kRowHeight rows: x, x + grid.x, ...; block y is the channel. The grid
+// depends on the shape alone, and so does the order of every sum.
 #pragma once
 
 #include "kernels/ops/cuda_device.h"
 
 LIKENESS_BEGIN_TARGET
 
-inline constexpr int kRowThreads = 256;
-inline constexpr int kMaxRowBlocks = 1024;
+inline constexpr int kRowWidth = 64;
+inline constexpr int kRowHeight = 4;
+inline constexpr int kRowThreads = kRowWidth * kRowHeight;
+// Bounds the partial results of a sum, and with them what its second step reads.
+inline constexpr int kMaxSumBlocks = 256;
 
-// `values`: partial results that each block writes to scratch.
-inline dim3 RowGrid(const Shape& shape, int values = 0) {
-  int blocks = std::min(shape.height, kMaxRowBlocks);
-  if (values > 0) blocks = std::clamp(Cuda::kScratchCount / 2 / (values * shape.channels), 1, blocks);
-  return dim3(blocks, shape.channels);
+inline Grid RowGrid(const Shape& shape) { return {(shape.height + kRowHeight - 1) / kRowHeight, shape.channels}; }
+
+// The grid of a sum of which each block writes `values` partial results to scratch: as even as the bound allows.
+inline Grid SumGrid(const Shape& shape, int values = 1) {
+  const int bands = (shape.height + kRowHeight - 1) / kRowHeight;
+  const int most = std::clamp(Cuda::kScratchCount / 2 / (values * shape.channels), 1, kMaxSumBlocks);
+  const int bands_each = (bands + most - 1) / most;
+  return {(bands + bands_each - 1) / bands_each, shape.channels};
 }
 
 // body(channel, y, x) for every sample that is this thread's.
 template <class Body>
-__device__ __forceinline__ void ForEachSample(const Shape& shape, Body body) {
-  const int channel = blockIdx.y;
-  for (int y = blockIdx.x; y < shape.height; y += gridDim.x) {
-    for (int x = threadIdx.x; x < shape.width; x += kRowThreads) body(channel, y, x);
+__device__ __forceinline__ void ForEachSample(const Block& block, const Shape& shape, Body body) {
+  const int first_x = threadIdx.x % kRowWidth;
+  const int first_y = block.x * kRowHeight + static_cast<int>(threadIdx.x) / kRowWidth;
+  for (int y = first_y; y < shape.height; y += block.grid.x * kRowHeight) {
+    for (int x = first_x; x < shape.width; x += kRowWidth) body(block.y, y, x);
   }
 }
 
@@ -36,7 +44,7 @@ struct TakeMax {
   __device__ double operator()(double a, double b) const { return a < b ? b : a; }
 };
 
-// The block's values combined in a fixed tree; only thread 0 has the result.
+// The block's values combined in a fixed tree; only thread 0 has the result. For blocks of kRowThreads.
 template <class Combine>
 __device__ double CombineBlock(double value, Combine combine) {
   __shared__ double values[kRowThreads];
@@ -49,16 +57,25 @@ __device__ double CombineBlock(double value, Combine combine) {
   return values[0];
 }
 
-// Step two: block g combines partials [g * count, (g + 1) * count) and stores finish(result) at out[g].
+// Step two: block x combines partials [x * count, (x + 1) * count) and stores finish(result) at out[x].
 template <class Combine, class Finish>
-__global__ void CombinePartialsKernel(const double* partials, std::int64_t count, Combine combine, Finish finish,
-                                      bool accumulate, double* out) {
-  double value = Combine::kStart;
-  const double* from = partials + blockIdx.x * count;
-  for (std::int64_t i = threadIdx.x; i < count; i += kRowThreads) value = combine(value, from[i]);
-  value = CombineBlock(value, combine);
-  if (threadIdx.x == 0) out[blockIdx.x] = (accumulate ? out[blockIdx.x] : 0.0) + finish(value);
-}
+struct CombinePartialsKernel {
+  static constexpr int kThreads = kRowThreads;
+  const double* partials;
+  std::int64_t count;
+  Combine combine;
+  Finish finish;
+  bool accumulate;
+  double* out;
+
+  __device__ void operator()(const Block& block) const {
+    double value = Combine::kStart;
+    const double* from = partials + block.x * count;
+    for (std::int64_t i = threadIdx.x; i < count; i += kThreads) value = combine(value, from[i]);
+    value = CombineBlock(value, combine);
+    if (threadIdx.x == 0) out[block.x] = (accumulate ? out[block.x] : 0.0) + finish(value);
+  }
+};
 
 struct AsIs {
   __device__ double operator()(double x) const { return x; }
@@ -66,31 +83,43 @@ struct AsIs {
 
 // Partials of `grid`, one a block, to one value for each of `groups` groups of channels (1, or one each).
 template <class Combine, class Finish>
-void CombinePartials(Cuda& device, const double* partials, dim3 grid, int groups, Combine combine, Finish finish,
+void CombinePartials(Cuda& device, const double* partials, const Grid& grid, int groups, Combine combine, Finish finish,
                      bool accumulate, double* out) {
-  const std::int64_t count = std::int64_t{grid.x} * grid.y / groups;
-  LIKENESS_CUDA_LAUNCH(device, (CombinePartialsKernel<Combine, Finish>), groups, kRowThreads, partials, count, combine,
-                       finish, accumulate, out);
+  device.Launch(
+      CombinePartialsKernel<Combine, Finish>{partials, grid.count() / groups, combine, finish, accumulate, out},
+      {groups});
+}
+
+// Where block (x, y) of a sum leaves its partial result.
+__device__ __forceinline__ std::int64_t PartialAt(const Block& block) {
+  return std::int64_t{block.y} * block.grid.x + block.x;
 }
 
 // Step one of a reduction of planes.
 template <class Value, class Combine>
-__global__ void CombineRowsKernel(PlanesView x, Value value, Combine combine, double* partials) {
-  double result = Combine::kStart;
-  ForEachSample(x.shape, [&](int channel, int y, int i) {
-    result = combine(result, static_cast<double>(Bare(value(Load(Row(x, channel, y) + i), channel))));
-  });
-  result = CombineBlock(result, combine);
-  if (threadIdx.x == 0) partials[blockIdx.y * gridDim.x + blockIdx.x] = result;
-}
+struct CombineRowsKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView x;
+  Value value;
+  Combine combine;
+  double* partials;
+
+  __device__ void operator()(const Block& block) const {
+    double result = Combine::kStart;
+    ForEachSample(block, x.shape, [&](int channel, int y, int i) {
+      result = combine(result, static_cast<double>(Bare(value(Load(Row(x, channel, y) + i), channel))));
+    });
+    result = CombineBlock(result, combine);
+    if (threadIdx.x == 0) partials[PartialAt(block)] = result;
+  }
+};
 
 // out[group] = finish(value(sample, channel) of all its samples, combined).
 template <class Value, class Combine, class Finish>
 void CombinePlanes(Cuda& device, const PlanesView& x, int groups, Value value, Combine combine, Finish finish,
                    double* out) {
-  const dim3 grid = RowGrid(x.shape, 1);
-  LIKENESS_CUDA_LAUNCH(device, (CombineRowsKernel<Value, Combine>), grid, kRowThreads, x, value, combine,
-                       device.scratch());
+  const Grid grid = SumGrid(x.shape);
+  device.Launch(CombineRowsKernel<Value, Combine>{x, value, combine, device.scratch()}, grid);
   CombinePartials(device, device.scratch(), grid, groups, combine, finish, false, out);
 }
 

@@ -172,22 +172,31 @@ bool Report(const Failure& failure) {
 bool CheckRow(const Row& row) {
   const Pair pair = NamedPair(row.pair);
   const Request request = ReadRequest(row.request);
-  ProgramInput input;
-  input.want_map = row.quantity == "map_mean";
-  input.want_gradient = row.quantity != "score" && !input.want_map;
-  input.reference = {pair.reference.data(), pair.width, pair.height, 3};
-  input.reference.row_bytes = 3 * pair.width;
-  input.distorted = input.reference;
-  input.distorted.data = pair.distorted.data();
   const Settings settings(request.convention, request.parameters);
-
+  const auto make_task = [&] {
+    PairTask task;
+    task.reference = {pair.reference.data(), pair.width, pair.height, 3};
+    task.reference.row_bytes = 3 * pair.width;
+    task.distorted = task.reference;
+    task.distorted.data = pair.distorted.data();
+    MetricTask& metric = task.metrics.emplace_back();
+    metric.program = request.program;
+    metric.settings = &settings;
+    metric.want_map = row.quantity == "map_mean";
+    metric.want_gradient = row.quantity != "score" && !metric.want_map;
+    Plan(task);
+    return task;
+  };
+  PairTask tasks[2] = {make_task(), make_task()};
   Slot slot;
-  PairResult first, second;
-  if (!Report(Slot::Create(SizesFor(*request.program, settings, input), &slot)) ||
-      !Report(slot.Score(*request.program, settings, input, &first)) ||
-      !Report(slot.Score(*request.program, settings, input, &second))) {
-    return false;
+  if (!Report(Slot::Create(0, SizesFor(tasks[0]), &slot))) return false;
+  for (PairTask& task : tasks) {
+    PairTask* const one[] = {&task};
+    int count = 0;
+    if (!Report(slot.Score(one, &count)) || count != 1 || !Report(task.failure)) return false;
   }
+  const PairResult& first = tasks[0].metrics[0].result;
+  const PairResult& second = tasks[1].metrics[0].result;
   const bool repeats = std::memcmp(&first.score, &second.score, sizeof(double)) == 0 &&
                        SameBits(first.map, second.map) && SameBits(first.gradient, second.gradient);
   const Measured measured = Measure(row, first);

@@ -1,5 +1,5 @@
-// Correlation under CUDA: up to 4 separable terms of up to 64 taps a side, five borders. Enqueued on the device's
-// stream; does not wait. A larger kernel is a failure of the device (cudaErrorInvalidValue).
+// Correlation under CUDA: separable terms of up to 64 taps a side, five borders. A larger kernel is a failure of the
+// device (cudaErrorInvalidValue).
 #pragma once
 
 #include "kernels/ops/correlate/correlate.h"

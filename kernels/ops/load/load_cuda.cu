@@ -40,58 +40,80 @@ __device__ std::int64_t TensorIndex(const Shape& shape, Layout layout, int chann
                                 : (std::int64_t{channel} * shape.height + y) * shape.width + x;
 }
 
-__global__ void LoadForwardKernel(ImageView image, double background, PlanesView out) {
-  const Vec base(background);
-  const int alpha = image.channels - 1;
-  ForEachSample(out.shape, [&](int channel, int y, int x) {
-    Vec value = ReadSample(image, channel < image.color_channels() ? channel : 0, y, x);
-    if (image.has_alpha()) value = base + ReadSample(image, alpha, y, x) * (value - base);
-    Store(value, Row(out, channel, y) + x);
-  });
-}
+struct LoadForwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  ImageView image;
+  double background;
+  PlanesView out;
+
+  __device__ void operator()(const Block& block) const {
+    const Vec base(background);
+    const int alpha = image.channels - 1;
+    ForEachSample(block, out.shape, [&](int channel, int y, int x) {
+      Vec value = ReadSample(image, channel < image.color_channels() ? channel : 0, y, x);
+      if (image.has_alpha()) value = base + ReadSample(image, alpha, y, x) * (value - base);
+      Store(value, Row(out, channel, y) + x);
+    });
+  }
+};
 
 // One thread a pixel: the gradient of alpha gathers over its colours.
-__global__ void UnloadGradientKernel(PlanesView gradient, ImageView image, double background, float* out) {
-  const Shape shape{image.width, image.height, image.channels};
-  const int colors = image.color_channels();
-  ForEachSample({image.width, image.height, 1}, [&](int, int y, int x) {
-    Vec alpha_gradient(0.0);
-    for (int c = 0; c < colors; ++c) {
-      Vec sum(0.0);
-      if (gradient.data != nullptr) {
-        for (int from = c; from < gradient.shape.channels; from += colors) {
-          sum = sum + Load(Row(gradient, from, y) + x);
-        }
-      }
-      if (image.has_alpha()) {
-        alpha_gradient = alpha_gradient + sum * (ReadSample(image, c, y, x) - Vec(background));
-        sum = sum * ReadSample(image, image.channels - 1, y, x);
-      }
-      Store(sum, out + TensorIndex(shape, image.layout, c, y, x));
-    }
-    if (image.has_alpha()) Store(alpha_gradient, out + TensorIndex(shape, image.layout, image.channels - 1, y, x));
-  });
-}
+struct UnloadGradientKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView gradient;
+  ImageView image;
+  double background;
+  float* out;
 
-__global__ void UnloadPlanesKernel(PlanesView planes, Layout layout, float* out) {
-  ForEachSample(planes.shape, [&](int channel, int y, int x) {
-    Store(Load(Row(planes, channel, y) + x), out + TensorIndex(planes.shape, layout, channel, y, x));
-  });
-}
+  __device__ void operator()(const Block& block) const {
+    const Shape shape{image.width, image.height, image.channels};
+    const int colors = image.color_channels();
+    ForEachSample(block, {image.width, image.height, 1}, [&](int, int y, int x) {
+      Vec alpha_gradient(0.0);
+      for (int c = 0; c < colors; ++c) {
+        Vec sum(0.0);
+        if (gradient.data != nullptr) {
+          for (int from = c; from < gradient.shape.channels; from += colors) {
+            sum = sum + Load(Row(gradient, from, y) + x);
+          }
+        }
+        if (image.has_alpha()) {
+          alpha_gradient = alpha_gradient + sum * (ReadSample(image, c, y, x) - Vec(background));
+          sum = sum * ReadSample(image, image.channels - 1, y, x);
+        }
+        Store(sum, out + TensorIndex(shape, image.layout, c, y, x));
+      }
+      if (image.has_alpha()) Store(alpha_gradient, out + TensorIndex(shape, image.layout, image.channels - 1, y, x));
+    });
+  }
+};
+
+struct UnloadPlanesKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView planes;
+  Layout layout;
+  float* out;
+
+  __device__ void operator()(const Block& block) const {
+    ForEachSample(block, planes.shape, [&](int channel, int y, int x) {
+      Store(Load(Row(planes, channel, y) + x), out + TensorIndex(planes.shape, layout, channel, y, x));
+    });
+  }
+};
 
 }  // namespace
 
 void LoadForward(Cuda& device, const ImageView& image, double background, const PlanesView& out) {
-  LIKENESS_CUDA_LAUNCH(device, LoadForwardKernel, RowGrid(out.shape), kRowThreads, image, background, out);
+  device.Launch(LoadForwardKernel{image, background, out}, RowGrid(out.shape));
 }
 
 void UnloadGradient(Cuda& device, const PlanesView& gradient, const ImageView& image, double background, float* out) {
-  const dim3 grid = RowGrid({image.width, image.height, 1});
-  LIKENESS_CUDA_LAUNCH(device, UnloadGradientKernel, grid, kRowThreads, gradient, image, background, out);
+  const Grid grid = RowGrid({image.width, image.height, 1});
+  device.Launch(UnloadGradientKernel{gradient, image, background, out}, grid);
 }
 
 void UnloadPlanes(Cuda& device, const PlanesView& planes, Layout layout, float* out) {
-  LIKENESS_CUDA_LAUNCH(device, UnloadPlanesKernel, RowGrid(planes.shape), kRowThreads, planes, layout, out);
+  device.Launch(UnloadPlanesKernel{planes, layout, out}, RowGrid(planes.shape));
 }
 
 LIKENESS_END_TARGET

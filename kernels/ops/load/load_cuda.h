@@ -1,5 +1,5 @@
 // Loading and unloading under CUDA. `image.data` and tensors are in the memory of the GPU; tensors are packed float32.
-// Every sample type, layout and channel count that load.h names. Enqueued on the device's stream; does not wait.
+// Every sample type, layout and channel count that load.h names.
 #pragma once
 
 #include "kernels/ops/cuda_device.h"

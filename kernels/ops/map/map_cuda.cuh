@@ -1,7 +1,6 @@
 // Map under CUDA: the functor on one sample a thread, its adjoint on Dual numbers.
 //
-// Planes are float32 with rows of RowStride(width) samples; scalars are double in device memory. Enqueued on the
-// device's stream; does not wait.
+// Planes are float32 with rows of RowStride(width) samples; scalars are double in device memory.
 #pragma once
 
 #include "kernels/base/number.h"
@@ -20,16 +19,43 @@ __device__ __forceinline__ Vec SampleOf(const ScalarArgument<tracked>& in, int c
   return Vec(in.Of(channel));
 }
 
+// The inputs of a kernel: std::tuple is not trivially copyable.
+template <int i, class Argument>
+struct Held {
+  Argument argument;
+};
+template <class Index, class... Argument>
+struct HeldAll;
+template <std::size_t... i, class... Argument>
+struct HeldAll<std::index_sequence<i...>, Argument...> : Held<static_cast<int>(i), Argument>... {
+  // use(argument...)
+  template <class Use>
+  __device__ __forceinline__ void Apply(Use use) const {
+    use(static_cast<const Held<static_cast<int>(i), Argument>&>(*this).argument...);
+  }
+};
+template <class... Argument>
+using Inputs = HeldAll<std::index_sequence_for<Argument...>, Argument...>;
+
 template <class F, class... Argument>
-__global__ void MapForwardKernel(F f, PlanesView out, Argument... in) {
-  ForEachSample(out.shape, [&](int channel, int y, int x) {
-    Store(Vec(f(SampleOf(in, channel, y, x)...)), Row(out, channel, y) + x);
-  });
-}
+struct MapForwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  F f;
+  PlanesView out;
+  Inputs<Argument...> inputs;
+
+  __device__ void operator()(const Block& block) const {
+    inputs.Apply([&](const auto&... in) {
+      ForEachSample(block, out.shape, [&](int channel, int y, int x) {
+        Store(Vec(f(SampleOf(in, channel, y, x)...)), Row(out, channel, y) + x);
+      });
+    });
+  }
+};
 
 template <class F, class... Argument>
 void MapForward(Cuda& device, const F& f, const PlanesView& out, const Argument&... in) {
-  LIKENESS_CUDA_LAUNCH(device, (MapForwardKernel<F, Argument...>), RowGrid(out.shape), kRowThreads, f, out, in...);
+  device.Launch(MapForwardKernel<F, Argument...>{f, out, {{in}...}}, RowGrid(out.shape));
 }
 
 // How many of the first i inputs are tracked (and scalars): the number of the i-th among those.
@@ -67,37 +93,43 @@ __device__ __forceinline__ void SendGradient(const Argument& in, Vec upstream, c
 }
 
 template <int slot, class Argument>
-__device__ __forceinline__ void WritePartial(const Argument&, double sum, double* partials) {
+__device__ __forceinline__ void WritePartial(const Argument&, double sum, const Block& block, double* partials) {
   if constexpr (Argument::kTracked && Argument::kScalar) {
     const double total = CombineBlock(sum, AddUp{});
-    if (threadIdx.x == 0) partials[(slot * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x] = total;
+    if (threadIdx.x == 0) partials[slot * block.grid.count() + PartialAt(block)] = total;
   }
 }
 
-template <class F, std::size_t... i, class... Argument>
-__device__ __forceinline__ void MapBackwardBody(std::index_sequence<i...>, const F& f, const PlanesView& upstream,
-                                                double* partials, const Argument&... in) {
-  constexpr int kPartials = (0 + ... + (Argument::kTracked ? 1 : 0));
-  double sums[sizeof...(Argument)] = {};
-  ForEachSample(upstream.shape, [&](int channel, int y, int x) {
-    const auto value = f(NumberOf<kPartials, TrackedBefore<i, false, Argument...>()>(in, channel, y, x)...);
-    const Vec up = Load(Row(upstream, channel, y) + x);
-    (SendGradient<TrackedBefore<i, false, Argument...>()>(in, up, value, channel, y, x, sums[i]), ...);
-  });
-  (WritePartial<TrackedBefore<i, true, Argument...>()>(in, sums[i], partials), ...);
-}
-
 template <class F, class... Argument>
-__global__ void MapBackwardKernel(F f, PlanesView upstream, double* partials, Argument... in) {
-  MapBackwardBody(std::index_sequence_for<Argument...>(), f, upstream, partials, in...);
-}
+struct MapBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  static constexpr int kPartials = (0 + ... + (Argument::kTracked ? 1 : 0));
+  F f;
+  PlanesView upstream;
+  double* partials;
+  Inputs<Argument...> inputs;
+
+  __device__ void operator()(const Block& block) const {
+    inputs.Apply([&](const auto&... in) { Go(block, std::index_sequence_for<Argument...>(), in...); });
+  }
+
+  template <std::size_t... i>
+  __device__ __forceinline__ void Go(const Block& block, std::index_sequence<i...>, const Argument&... in) const {
+    double sums[sizeof...(Argument)] = {};
+    ForEachSample(block, upstream.shape, [&](int channel, int y, int x) {
+      const auto value = f(NumberOf<kPartials, TrackedBefore<i, false, Argument...>()>(in, channel, y, x)...);
+      const Vec up = Load(Row(upstream, channel, y) + x);
+      (SendGradient<TrackedBefore<i, false, Argument...>()>(in, up, value, channel, y, x, sums[i]), ...);
+    });
+    (WritePartial<TrackedBefore<i, true, Argument...>()>(in, sums[i], block, partials), ...);
+  }
+};
 
 template <class Argument>
-void CollectScalar(Cuda& device, const Argument& in, dim3 grid, int& slot) {
+void CollectScalar(Cuda& device, const Argument& in, const Grid& grid, int& slot) {
   if constexpr (Argument::kTracked && Argument::kScalar) {
-    const std::int64_t blocks = std::int64_t{grid.x} * grid.y;
-    CombinePartials(device, device.scratch() + slot * blocks, grid, in.count, AddUp{}, AsIs{}, in.gradient.accumulate,
-                    static_cast<double*>(in.gradient.planes.data));
+    CombinePartials(device, device.scratch() + slot * grid.count(), grid, in.count, AddUp{}, AsIs{},
+                    in.gradient.accumulate, static_cast<double*>(in.gradient.planes.data));
     ++slot;
   }
 }
@@ -105,9 +137,8 @@ void CollectScalar(Cuda& device, const Argument& in, dim3 grid, int& slot) {
 template <class F, class... Argument>
 void MapBackward(Cuda& device, const F& f, const PlanesView& upstream, Argument&... in) {
   constexpr int kScalars = (0 + ... + (Argument::kTracked && Argument::kScalar ? 1 : 0));
-  const dim3 grid = RowGrid(upstream.shape, kScalars);
-  LIKENESS_CUDA_LAUNCH(device, (MapBackwardKernel<F, Argument...>), grid, kRowThreads, f, upstream, device.scratch(),
-                       in...);
+  const Grid grid = kScalars > 0 ? SumGrid(upstream.shape, kScalars) : RowGrid(upstream.shape);
+  device.Launch(MapBackwardKernel<F, Argument...>{f, upstream, device.scratch(), {{in}...}}, grid);
   int slot = 0;
   (CollectScalar(device, in, grid, slot), ...);
 }
@@ -125,16 +156,25 @@ __device__ __forceinline__ void StorePixel(const Y& value, const PlanesView& out
 }
 
 template <class F>
-__global__ void MapColorForwardKernel(F f, PlanesView out, PlanesView image) {
-  ForEachSample(out.shape, [&](int, int y, int x) {
-    StorePixel(f(Load(Row(image, 0, y) + x), Load(Row(image, 1, y) + x), Load(Row(image, 2, y) + x)), out, y, x);
-  });
-}
+struct MapColorForwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  F f;
+  PlanesView out;
+  PlanesView image;
+
+  __device__ void operator()(const Block& block) const {
+    ForEachSample(block, out.shape, [&](int, int y, int x) {
+      StorePixel(f(Load(Row(image, 0, y) + x), Load(Row(image, 1, y) + x), Load(Row(image, 2, y) + x)), out, y, x);
+    });
+  }
+};
+
+// One block row for all channels of a pixel.
+inline Grid PixelGrid(const Shape& shape) { return RowGrid({shape.width, shape.height, 1}); }
 
 template <class F>
 void MapColorForward(Cuda& device, const F& f, const PlanesView& out, const PlanesView& image) {
-  const dim3 grid = RowGrid({out.shape.width, out.shape.height, 1});
-  LIKENESS_CUDA_LAUNCH(device, MapColorForwardKernel<F>, grid, kRowThreads, f, out, image);
+  device.Launch(MapColorForwardKernel<F>{f, out, image}, PixelGrid(out.shape));
 }
 
 // upstream * (partial c) of every output of a pixel.
@@ -153,32 +193,49 @@ __device__ __forceinline__ Vec PullPixel(const Y& value, const PlanesView& upstr
 }
 
 template <class F>
-__global__ void MapColorBackwardKernel(F f, PlanesView upstream, PlanesView image, GradientView gradient) {
-  using D = Dual<Vec, 3>;
-  ForEachSample(image.shape, [&](int, int y, int x) {
-    const auto value = f(D::Variable(Load(Row(image, 0, y) + x), 0), D::Variable(Load(Row(image, 1, y) + x), 1),
-                         D::Variable(Load(Row(image, 2, y) + x), 2));
+struct MapColorBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  F f;
+  PlanesView upstream;
+  PlanesView image;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    using D = Dual<Vec, 3>;
+    ForEachSample(block, image.shape, [&](int, int y, int x) {
+      const auto value = f(D::Variable(Load(Row(image, 0, y) + x), 0), D::Variable(Load(Row(image, 1, y) + x), 1),
+                           D::Variable(Load(Row(image, 2, y) + x), 2));
 #pragma unroll
-    for (int c = 0; c < 3; ++c) StoreGradient(gradient, c, y, x, PullPixel(value, upstream, c, y, x));
-  });
-}
+      for (int c = 0; c < 3; ++c) StoreGradient(gradient, c, y, x, PullPixel(value, upstream, c, y, x));
+    });
+  }
+};
 
 template <class F>
 void MapColorBackward(Cuda& device, const F& f, const PlanesView& upstream, const PlanesView& image,
                       const GradientView& gradient) {
-  const dim3 grid = RowGrid({image.shape.width, image.shape.height, 1});
-  LIKENESS_CUDA_LAUNCH(device, MapColorBackwardKernel<F>, grid, kRowThreads, f, upstream, image, gradient);
+  device.Launch(MapColorBackwardKernel<F>{f, upstream, image, gradient}, PixelGrid(image.shape));
 }
 
 // Scalars are few: one thread does them in order.
 template <class F, class... Argument>
-__global__ void MapScalarsForwardKernel(F f, double* out, int count, Argument... in) {
-  for (int c = 0; c < count; ++c) out[c] = f(in.Of(c)...);
-}
+struct MapScalarsForwardKernel {
+  static constexpr int kThreads = 1;
+  F f;
+  double* out;
+  int count;
+  Inputs<Argument...> inputs;
+
+  __device__ void operator()(const Block&) const {
+    inputs.Apply([&](const auto&... in) {
+      for (int c = 0; c < count; ++c) out[c] = f(in.Of(c)...);
+    });
+  }
+};
 
 template <class F, class... Argument>
 void MapScalarsForward(Cuda& device, const F& f, double* out, int count, const Argument&... in) {
-  LIKENESS_CUDA_LAUNCH(device, (MapScalarsForwardKernel<F, Argument...>), 1, 1, f, out, count, in...);
+  device.Launch(MapScalarsForwardKernel<F, Argument...>{f, out, count, {{in}...}}, {});
 }
 
 template <int partials, int index, class Argument>
@@ -200,24 +257,31 @@ __device__ __forceinline__ void SendScalarGradient(const Argument& in, double up
   }
 }
 
-template <class F, std::size_t... i, class... Argument>
-__device__ __forceinline__ void MapScalarsBackwardBody(std::index_sequence<i...>, const F& f, const double* upstream,
-                                                       int count, const Argument&... in) {
-  constexpr int kPartials = (0 + ... + (Argument::kTracked ? 1 : 0));
-  for (int c = 0; c < count; ++c) {
-    const auto value = f(ScalarNumberOf<kPartials, TrackedBefore<i, false, Argument...>()>(in, c)...);
-    (SendScalarGradient<TrackedBefore<i, false, Argument...>()>(in, upstream[c], value, c), ...);
-  }
-}
-
 template <class F, class... Argument>
-__global__ void MapScalarsBackwardKernel(F f, const double* upstream, int count, Argument... in) {
-  MapScalarsBackwardBody(std::index_sequence_for<Argument...>(), f, upstream, count, in...);
-}
+struct MapScalarsBackwardKernel {
+  static constexpr int kThreads = 1;
+  static constexpr int kPartials = (0 + ... + (Argument::kTracked ? 1 : 0));
+  F f;
+  const double* upstream;
+  int count;
+  Inputs<Argument...> inputs;
+
+  __device__ void operator()(const Block&) const {
+    inputs.Apply([&](const auto&... in) { Go(std::index_sequence_for<Argument...>(), in...); });
+  }
+
+  template <std::size_t... i>
+  __device__ __forceinline__ void Go(std::index_sequence<i...>, const Argument&... in) const {
+    for (int c = 0; c < count; ++c) {
+      const auto value = f(ScalarNumberOf<kPartials, TrackedBefore<i, false, Argument...>()>(in, c)...);
+      (SendScalarGradient<TrackedBefore<i, false, Argument...>()>(in, upstream[c], value, c), ...);
+    }
+  }
+};
 
 template <class F, class... Argument>
 void MapScalarsBackward(Cuda& device, const F& f, const double* upstream, int count, Argument&... in) {
-  LIKENESS_CUDA_LAUNCH(device, (MapScalarsBackwardKernel<F, Argument...>), 1, 1, f, upstream, count, in...);
+  device.Launch(MapScalarsBackwardKernel<F, Argument...>{f, upstream, count, {{in}...}}, {});
 }
 
 LIKENESS_END_TARGET

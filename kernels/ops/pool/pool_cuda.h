@@ -1,4 +1,4 @@
-// Pooling under CUDA. Enqueued on the device's stream; does not wait.
+// Pooling under CUDA.
 #pragma once
 
 #include "kernels/ops/cuda_device.h"

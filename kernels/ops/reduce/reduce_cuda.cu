@@ -32,41 +32,82 @@ struct RootOfQuotient {
   __device__ double operator()(double x) const { return std::sqrt(x / divisor); }
 };
 
-__global__ void SumBackwardKernel(double scale, const double* upstream, int count, GradientView gradient) {
-  const Vec value(upstream[count == 1 ? 0 : blockIdx.y] * scale);
-  ForEachSample(gradient.planes.shape,
-                [&](int channel, int y, int x) { StoreGradient(gradient, channel, y, x, value); });
-}
+struct SumBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  double scale;
+  const double* upstream;
+  int count;
+  GradientView gradient;
 
-__global__ void MaxBackwardKernel(PlanesView x, const double* maxima, const double* ties, const double* upstream,
-                                  int count, GradientView gradient) {
-  const int group = count == 1 ? 0 : blockIdx.y;
-  const Vec maximum(maxima[group]);
-  const Vec share(upstream[group] / ties[group]);
-  ForEachSample(x.shape, [&](int channel, int y, int i) {
-    StoreGradient(gradient, channel, y, i, SelectValue(Load(Row(x, channel, y) + i) == maximum, share, Vec(0.0)));
-  });
-}
+  __device__ void operator()(const Block& block) const {
+    const Vec value(upstream[count == 1 ? 0 : block.y] * scale);
+    ForEachSample(block, gradient.planes.shape,
+                  [&](int channel, int y, int x) { StoreGradient(gradient, channel, y, x, value); });
+  }
+};
 
-__global__ void DeviationBackwardKernel(PlanesView x, double divisor, const double* mean, const double* deviation,
-                                        const double* upstream, GradientView gradient) {
-  const Vec scale(*deviation > 0.0 ? *upstream / (divisor * *deviation) : 0.0);
-  const Vec center(*mean);
-  ForEachSample(x.shape, [&](int channel, int y, int i) {
-    StoreGradient(gradient, channel, y, i, (Load(Row(x, channel, y) + i) - center) * scale);
-  });
-}
+struct MaxBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView x;
+  const double* maxima;
+  const double* ties;
+  const double* upstream;
+  int count;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    const int group = count == 1 ? 0 : block.y;
+    const Vec maximum(maxima[group]);
+    const Vec share(upstream[group] / ties[group]);
+    ForEachSample(block, x.shape, [&](int channel, int y, int i) {
+      StoreGradient(gradient, channel, y, i, SelectValue(Load(Row(x, channel, y) + i) == maximum, share, Vec(0.0)));
+    });
+  }
+};
+
+struct DeviationBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView x;
+  double divisor;
+  const double* mean;
+  const double* deviation;
+  const double* upstream;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    const Vec scale(*deviation > 0.0 ? *upstream / (divisor * *deviation) : 0.0);
+    const Vec center(*mean);
+    ForEachSample(block, x.shape, [&](int channel, int y, int i) {
+      StoreGradient(gradient, channel, y, i, (Load(Row(x, channel, y) + i) - center) * scale);
+    });
+  }
+};
 
 // Scalars are few: one thread does them in order.
-__global__ void MeanOfForwardKernel(const double* x, int count, double* out) {
-  double sum = 0.0;
-  for (int i = 0; i < count; ++i) sum += x[i];
-  *out = sum / count;
-}
+struct MeanOfForwardKernel {
+  static constexpr int kThreads = 1;
+  const double* x;
+  int count;
+  double* out;
 
-__global__ void MeanOfBackwardKernel(const double* upstream, double* to, int count, bool accumulate) {
-  for (int i = 0; i < count; ++i) to[i] = (accumulate ? to[i] : 0.0) + *upstream / count;
-}
+  __device__ void operator()(const Block&) const {
+    double sum = 0.0;
+    for (int i = 0; i < count; ++i) sum += x[i];
+    *out = sum / count;
+  }
+};
+
+struct MeanOfBackwardKernel {
+  static constexpr int kThreads = 1;
+  const double* upstream;
+  double* to;
+  int count;
+  bool accumulate;
+
+  __device__ void operator()(const Block&) const {
+    for (int i = 0; i < count; ++i) to[i] = (accumulate ? to[i] : 0.0) + *upstream / count;
+  }
+};
 
 }  // namespace
 
@@ -82,7 +123,7 @@ void ReduceForward(Cuda& device, const PlanesView& x, Reduction reduction, doubl
 void SumBackward(Cuda& device, Reduction reduction, const double* upstream, int count, const GradientView& gradient) {
   const Shape& shape = gradient.planes.shape;
   const double scale = reduction == Reduction::kMean ? 1.0 / SamplesIn(shape, count) : 1.0;
-  LIKENESS_CUDA_LAUNCH(device, SumBackwardKernel, RowGrid(shape), kRowThreads, scale, upstream, count, gradient);
+  device.Launch(SumBackwardKernel{scale, upstream, count, gradient}, RowGrid(shape));
 }
 
 void MaxBackward(Cuda& device, const PlanesView& x, const double* maxima, const double* upstream, int count,
@@ -90,8 +131,7 @@ void MaxBackward(Cuda& device, const PlanesView& x, const double* maxima, const 
   // How many samples share the maximum; kept in the half of scratch that partial sums leave alone.
   double* ties = device.scratch() + Cuda::kScratchCount / 2;
   CombinePlanes(device, x, count, IsMaximum{maxima, count}, AddUp{}, AsIs{}, ties);
-  LIKENESS_CUDA_LAUNCH(device, MaxBackwardKernel, RowGrid(x.shape), kRowThreads, x, maxima, ties, upstream, count,
-                       gradient);
+  device.Launch(MaxBackwardKernel{x, maxima, ties, upstream, count, gradient}, RowGrid(x.shape));
 }
 
 void DeviationForward(Cuda& device, const PlanesView& x, double divisor, double* mean, double* out) {
@@ -101,17 +141,17 @@ void DeviationForward(Cuda& device, const PlanesView& x, double divisor, double*
 
 void DeviationBackward(Cuda& device, const PlanesView& x, double divisor, const double* mean, const double* deviation,
                        const double* upstream, const GradientView& gradient) {
-  LIKENESS_CUDA_LAUNCH(device, DeviationBackwardKernel, RowGrid(x.shape), kRowThreads, x, divisor, mean, deviation,
-                       upstream, gradient);
+  device.Launch(DeviationBackwardKernel{x, divisor, mean, deviation, upstream, gradient}, RowGrid(x.shape));
 }
 
 void MeanOfForward(Cuda& device, const double* x, int count, double* out) {
-  LIKENESS_CUDA_LAUNCH(device, MeanOfForwardKernel, 1, 1, x, count, out);
+  device.Launch(MeanOfForwardKernel{x, count, out}, {});
 }
 
 void MeanOfBackward(Cuda& device, const double* upstream, const GradientView& gradient) {
-  LIKENESS_CUDA_LAUNCH(device, MeanOfBackwardKernel, 1, 1, upstream, static_cast<double*>(gradient.planes.data),
-                       gradient.planes.shape.width, gradient.accumulate);
+  device.Launch(MeanOfBackwardKernel{upstream, static_cast<double*>(gradient.planes.data), gradient.planes.shape.width,
+                                     gradient.accumulate},
+                {});
 }
 
 LIKENESS_END_TARGET

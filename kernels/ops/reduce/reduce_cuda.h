@@ -1,5 +1,5 @@
 // Reductions under CUDA: partial sums of blocks in double, then one block over the partials. No atomics; the order of a
-// sum depends on the shape alone. Enqueued on the device's stream; does not wait.
+// sum depends on the shape alone.
 #pragma once
 
 #include "kernels/ops/cuda_device.h"

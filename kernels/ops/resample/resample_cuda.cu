@@ -5,29 +5,45 @@
 LIKENESS_BEGIN_TARGET
 namespace {
 
-__global__ void PadForwardKernel(PlanesView in, Margins margins, Border border, PlanesView out) {
-  ForEachSample(out.shape, [&](int channel, int y, int x) {
-    const int row = BorderIndex(y - margins.top, in.shape.height, border);
-    const int column = BorderIndex(x - margins.left, in.shape.width, border);
-    Vec value(0.0);
-    if (row >= 0 && column >= 0) value = Load(Row(in, channel, row) + column);
-    Store(value, Row(out, channel, y) + x);
-  });
-}
+struct PadForwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView in;
+  Margins margins;
+  Border border;
+  PlanesView out;
+
+  __device__ void operator()(const Block& block) const {
+    ForEachSample(block, out.shape, [&](int channel, int y, int x) {
+      const int row = BorderIndex(y - margins.top, in.shape.height, border);
+      const int column = BorderIndex(x - margins.left, in.shape.width, border);
+      Vec value(0.0);
+      if (row >= 0 && column >= 0) value = Load(Row(in, channel, row) + column);
+      Store(value, Row(out, channel, y) + x);
+    });
+  }
+};
 
 // Gathers, so that no two threads write one sample.
-__global__ void PadBackwardKernel(PlanesView upstream, Margins margins, Border border, GradientView gradient) {
-  const Shape& shape = gradient.planes.shape;
-  ForEachSample(shape, [&](int channel, int y, int x) {
-    Vec sum(0.0);
-    ForEachImage(y, shape.height, margins.top, margins.bottom, border, [&](int row) {
-      const Real* from = Row(upstream, channel, row + margins.top);
-      ForEachImage(x, shape.width, margins.left, margins.right, border,
-                   [&](int column) { sum = sum + Load(from + column + margins.left); });
+struct PadBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView upstream;
+  Margins margins;
+  Border border;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    const Shape& shape = gradient.planes.shape;
+    ForEachSample(block, shape, [&](int channel, int y, int x) {
+      Vec sum(0.0);
+      ForEachImage(y, shape.height, margins.top, margins.bottom, border, [&](int row) {
+        const Real* from = Row(upstream, channel, row + margins.top);
+        ForEachImage(x, shape.width, margins.left, margins.right, border,
+                     [&](int column) { sum = sum + Load(from + column + margins.left); });
+      });
+      StoreGradient(gradient, channel, y, x, sum);
     });
-    StoreGradient(gradient, channel, y, x, sum);
-  });
-}
+  }
+};
 
 // Where an output sample of a bilinear resize lies between two input samples.
 struct BlendAt {
@@ -48,18 +64,24 @@ struct BlendAt {
   }
 };
 
-__global__ void ResizeForwardKernel(PlanesView in, PlanesView out) {
-  ForEachSample(out.shape, [&](int channel, int y, int x) {
-    const BlendAt row(y, in.shape.height, out.shape.height), column(x, in.shape.width, out.shape.width);
-    const Real* low = Row(in, channel, row.low);
-    const Real* high = Row(in, channel, row.high);
-    const Vec above =
-        Load(low + column.low) * Vec(Real(1) - column.weight) + Load(low + column.high) * Vec(column.weight);
-    const Vec below =
-        Load(high + column.low) * Vec(Real(1) - column.weight) + Load(high + column.high) * Vec(column.weight);
-    Store(above * Vec(Real(1) - row.weight) + below * Vec(row.weight), Row(out, channel, y) + x);
-  });
-}
+struct ResizeForwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView in;
+  PlanesView out;
+
+  __device__ void operator()(const Block& block) const {
+    ForEachSample(block, out.shape, [&](int channel, int y, int x) {
+      const BlendAt row(y, in.shape.height, out.shape.height), column(x, in.shape.width, out.shape.width);
+      const Real* low = Row(in, channel, row.low);
+      const Real* high = Row(in, channel, row.high);
+      const Vec above =
+          Load(low + column.low) * Vec(Real(1) - column.weight) + Load(low + column.high) * Vec(column.weight);
+      const Vec below =
+          Load(high + column.low) * Vec(Real(1) - column.weight) + Load(high + column.high) * Vec(column.weight);
+      Store(above * Vec(Real(1) - row.weight) + below * Vec(row.weight), Row(out, channel, y) + x);
+    });
+  }
+};
 
 // Output samples that may read input sample i: [first, last].
 struct ReadersOf {
@@ -77,41 +99,46 @@ struct ReadersOf {
 };
 
 // Gathers, so that no two threads write one sample.
-__global__ void ResizeBackwardKernel(PlanesView upstream, GradientView gradient) {
-  const Shape& in = gradient.planes.shape;
-  const Shape& out = upstream.shape;
-  ForEachSample(in, [&](int channel, int y, int x) {
-    const ReadersOf rows(y, in.height, out.height), columns(x, in.width, out.width);
-    Vec sum(0.0);
-    for (int row = rows.first; row <= rows.last; ++row) {
-      const Vec weight = BlendAt(row, in.height, out.height).WeightOf(y);
-      const Real* from = Row(upstream, channel, row);
-      for (int column = columns.first; column <= columns.last; ++column) {
-        sum = sum + Load(from + column) * weight * BlendAt(column, in.width, out.width).WeightOf(x);
+struct ResizeBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView upstream;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    const Shape& in = gradient.planes.shape;
+    const Shape& out = upstream.shape;
+    ForEachSample(block, in, [&](int channel, int y, int x) {
+      const ReadersOf rows(y, in.height, out.height), columns(x, in.width, out.width);
+      Vec sum(0.0);
+      for (int row = rows.first; row <= rows.last; ++row) {
+        const Vec weight = BlendAt(row, in.height, out.height).WeightOf(y);
+        const Real* from = Row(upstream, channel, row);
+        for (int column = columns.first; column <= columns.last; ++column) {
+          sum = sum + Load(from + column) * weight * BlendAt(column, in.width, out.width).WeightOf(x);
+        }
       }
-    }
-    StoreGradient(gradient, channel, y, x, sum);
-  });
-}
+      StoreGradient(gradient, channel, y, x, sum);
+    });
+  }
+};
 
 }  // namespace
 
 void ResizeForward(Cuda& device, const PlanesView& x, const PlanesView& out) {
-  LIKENESS_CUDA_LAUNCH(device, ResizeForwardKernel, RowGrid(out.shape), kRowThreads, x, out);
+  device.Launch(ResizeForwardKernel{x, out}, RowGrid(out.shape));
 }
 
 void ResizeBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient) {
-  LIKENESS_CUDA_LAUNCH(device, ResizeBackwardKernel, RowGrid(gradient.planes.shape), kRowThreads, upstream, gradient);
+  device.Launch(ResizeBackwardKernel{upstream, gradient}, RowGrid(gradient.planes.shape));
 }
 
 void PadForward(Cuda& device, const PlanesView& x, const Margins& margins, Border border, const PlanesView& out) {
-  LIKENESS_CUDA_LAUNCH(device, PadForwardKernel, RowGrid(out.shape), kRowThreads, x, margins, border, out);
+  device.Launch(PadForwardKernel{x, margins, border, out}, RowGrid(out.shape));
 }
 
 void PadBackward(Cuda& device, const PlanesView& upstream, const Margins& margins, Border border,
                  const GradientView& gradient) {
-  LIKENESS_CUDA_LAUNCH(device, PadBackwardKernel, RowGrid(gradient.planes.shape), kRowThreads, upstream, margins,
-                       border, gradient);
+  device.Launch(PadBackwardKernel{upstream, margins, border, gradient}, RowGrid(gradient.planes.shape));
 }
 
 LIKENESS_END_TARGET

@@ -1,4 +1,4 @@
-// Padding, cropping and resizing under CUDA. Enqueued on the device's stream; does not wait.
+// Padding, cropping and resizing under CUDA.
 #pragma once
 
 #include "kernels/ops/cuda_device.h"

@@ -1,0 +1,219 @@
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "kernels/metrics/slot_cuda.h"
+#include "kernels/ops/cuda_device.h"
+
+namespace likeness::cuda {
+namespace {
+
+// What cudaMalloc aligns to; every part of a slot begins on it.
+constexpr std::int64_t kAlignment = 256;
+constexpr std::int64_t kScratchBytes = Cuda::kScratchCount * std::int64_t{sizeof(double)};
+// Entries, tables of taps and first blocks of the longest program are under half of this.
+constexpr std::int64_t kTableBytesEach = 256 << 10;
+
+std::int64_t RoundUp(std::int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+ProgramInput InputOf(const PairTask& task, const MetricTask& metric) {
+  return {task.reference,        task.distorted,  task.weights,        task.averaging,
+          task.alpha_background, metric.want_map, metric.want_gradient};
+}
+
+std::int64_t MapBytes(const MetricTask& metric) { return RoundUp(metric.needs.map.count() * sizeof(float)); }
+std::int64_t GradientBytes(const MetricTask& metric, const ImageView& image) {
+  return metric.want_gradient ? RoundUp(image.pixel_count() * image.channels * sizeof(float)) : 0;
+}
+
+// Copies rows without the gaps between them. Returns the view of the copy, which lies at `device` later.
+ImageView Stage(const ImageView& image, std::byte* staged, const std::byte* device) {
+  ImageView packed = image;
+  const bool interleaved = image.layout == Layout::kHwc;
+  packed.row_bytes = std::int64_t{image.width} * (interleaved ? image.channels : 1) * BytesPerSample(image.type);
+  packed.data = device;
+  const std::int64_t rows = std::int64_t{image.height} * (interleaved ? 1 : image.channels);
+  const auto* from = static_cast<const std::byte*>(image.data);
+  if (image.row_bytes == packed.row_bytes) {
+    std::memcpy(staged, from, rows * packed.row_bytes);
+    return packed;
+  }
+  for (std::int64_t y = 0; y < rows; ++y) {
+    std::memcpy(staged + y * packed.row_bytes, from + y * image.row_bytes, packed.row_bytes);
+  }
+  return packed;
+}
+
+Tensor NewTensor(int width, int height, int channels, Layout layout, int offset, const std::byte* from) {
+  Tensor tensor;
+  tensor.width = width;
+  tensor.height = height;
+  tensor.channels = channels;
+  tensor.layout = layout;
+  tensor.offset_x = tensor.offset_y = offset;
+  tensor.data.reset(new float[tensor.sample_count()]);
+  std::memcpy(tensor.data.get(), from, tensor.sample_count() * sizeof(float));
+  return tensor;
+}
+
+// A pair's results as they come back; `at` is where they begin.
+void Collect(PairTask& task, const std::byte* at) {
+  const ImageView& image = task.distorted;
+  for (MetricTask& metric : task.metrics) {
+    std::memcpy(&metric.result.score, at, sizeof(double));
+    at += kAlignment;
+    if (metric.want_map) {
+      const Shape& map = metric.needs.map;
+      metric.result.map = NewTensor(map.width, map.height, map.channels, image.layout, metric.needs.map_offset, at);
+      at += MapBytes(metric);
+    }
+    if (metric.want_gradient) {
+      metric.result.gradient = NewTensor(image.width, image.height, image.channels, image.layout, 0, at);
+      at += GradientBytes(metric, image);
+    }
+  }
+}
+
+}  // namespace
+
+// Where a pair's parts begin, and at once how much of the slot is taken.
+struct Slot::Place {
+  std::int64_t input = 0;
+  std::int64_t output = 0;
+  std::int64_t work = 0;
+};
+
+void Plan(PairTask& task) {
+  for (MetricTask& metric : task.metrics) {
+    metric.needs = metric.program->plan(InputOf(task, metric), *metric.settings);
+  }
+}
+
+SlotSizes SizesFor(const PairTask& task) {
+  SlotSizes sizes;
+  sizes.input_bytes =
+      RoundUp(task.reference.size_bytes()) + RoundUp(task.distorted.size_bytes()) + RoundUp(task.weights.size_bytes());
+  std::int64_t workspace = task.schedule != nullptr ? task.shared_workspace_bytes : 0;
+  for (const MetricTask& metric : task.metrics) {
+    sizes.output_bytes += kAlignment + MapBytes(metric) + GradientBytes(metric, task.distorted);
+    if (task.schedule == nullptr) workspace = std::max(workspace, metric.needs.workspace_bytes);
+    sizes.table_bytes += kTableBytesEach;
+  }
+  sizes.work_bytes = kScratchBytes + RoundUp(std::max<std::int64_t>(workspace, 1));
+  return sizes;
+}
+
+Failure Slot::Create(int device_index, const SlotSizes& sizes, Slot* out) {
+  Slot slot;
+  slot.device_index_ = device_index;
+  slot.sizes_ = {RoundUp(sizes.input_bytes), RoundUp(sizes.output_bytes), RoundUp(sizes.table_bytes),
+                 RoundUp(sizes.work_bytes)};
+  LIKENESS_CUDA_RETURN_IF_FAILED(cudaSetDevice(device_index));
+  LIKENESS_CUDA_RETURN_IF_FAILED(Stream::Create(&slot.stream_));
+  LIKENESS_CUDA_RETURN_IF_FAILED(PinnedBuffer::Create(slot.sizes_.input_bytes, &slot.staged_input_));
+  LIKENESS_CUDA_RETURN_IF_FAILED(PinnedBuffer::Create(slot.sizes_.output_bytes, &slot.staged_output_));
+  LIKENESS_CUDA_RETURN_IF_FAILED(PinnedBuffer::Create(slot.sizes_.table_bytes, &slot.staged_table_));
+  LIKENESS_CUDA_RETURN_IF_FAILED(DeviceBuffer::Create(slot.sizes_.device_bytes(), &slot.device_));
+  slot.launches_ =
+      Launches(slot.staged_table_.data(), slot.device_.data() + slot.sizes_.input_bytes + slot.sizes_.output_bytes,
+               slot.sizes_.table_bytes);
+  *out = std::move(slot);
+  return {};
+}
+
+bool Slot::Fits(const PairTask& task) const {
+  const SlotSizes needs = SizesFor(task);
+  return needs.input_bytes <= sizes_.input_bytes && needs.output_bytes <= sizes_.output_bytes &&
+         needs.work_bytes <= sizes_.work_bytes;
+}
+
+// Notes the launches of one pair; false when the table has no room for them.
+bool Slot::Note(PairTask& task, const Place& place) {
+  std::byte* staged = staged_input_.data() + place.input;
+  std::byte* device = device_.data() + place.input;
+  std::int64_t at = 0;
+  const auto stage = [&](const ImageView& image) {
+    const ImageView view = Stage(image, staged + at, device + at);
+    at += RoundUp(image.size_bytes());
+    return view;
+  };
+  ProgramInput input;
+  input.reference = stage(task.reference);
+  input.distorted = stage(task.distorted);
+  if (task.weights.width > 0) input.weights = stage(task.weights);
+  input.averaging = task.averaging;
+  input.alpha_background = task.alpha_background;
+
+  std::byte* output = device_.data() + sizes_.input_bytes + place.output;
+  std::byte* work = device_.data() + sizes_.device_bytes() - sizes_.work_bytes + place.work;
+  launches_.BeginLane();
+  Cuda on(launches_, reinterpret_cast<double*>(work));
+  workspace_.arena().Adopt(work + kScratchBytes, SizesFor(task).work_bytes - kScratchBytes);
+  workspace_.Follow(task.schedule);
+  for (const MetricTask& metric : task.metrics) {
+    ProgramOutput to;
+    to.score = reinterpret_cast<double*>(output);
+    output += kAlignment;
+    to.map = reinterpret_cast<float*>(output);
+    output += MapBytes(metric);
+    to.gradient = reinterpret_cast<float*>(output);
+    output += GradientBytes(metric, task.distorted);
+    input.want_map = metric.want_map;
+    input.want_gradient = metric.want_gradient;
+    metric.program->run(input, *metric.settings, to, workspace_, on);
+  }
+  workspace_.Follow(nullptr);
+  if (launches_.overflowed()) {
+    launches_.DropLane();
+    return false;
+  }
+  task.failure = on.failure();
+  if (task.failure.failed()) launches_.DropLane();
+  return true;
+}
+
+Failure Slot::Run(const SlotSizes& used) {
+  std::byte* device_output = device_.data() + sizes_.input_bytes;
+  const auto enqueue = [&]() -> Failure {
+    LIKENESS_CUDA_RETURN_IF_FAILED(
+        cudaMemcpyAsync(device_.data(), staged_input_.data(), used.input_bytes, cudaMemcpyHostToDevice, stream_.get()));
+    LIKENESS_CUDA_RETURN_IF_FAILED(launches_.Submit(stream_.get()));
+    return LIKENESS_CUDA_CHECK(cudaMemcpyAsync(staged_output_.data(), device_output, used.output_bytes,
+                                               cudaMemcpyDeviceToHost, stream_.get()));
+  };
+  const Failure enqueued = enqueue();
+  // Also after a failure: what was enqueued before it still uses the slot's memory.
+  const Failure done = stream_.Wait();
+  LIKENESS_CUDA_RETURN_IF_FAILED(enqueued);
+  return done;
+}
+
+Failure Slot::Score(std::span<PairTask* const> tasks, int* count) {
+  *count = 0;
+  LIKENESS_CUDA_RETURN_IF_FAILED(cudaSetDevice(device_index_));
+  launches_.Clear();
+  SlotSizes used;
+  std::vector<std::int64_t> outputs;  // where each pair's begin
+  for (PairTask* task : tasks) {
+    const SlotSizes needs = SizesFor(*task);
+    const Place place{used.input_bytes, used.output_bytes, used.work_bytes};
+    if (place.input + needs.input_bytes > sizes_.input_bytes ||
+        place.output + needs.output_bytes > sizes_.output_bytes || place.work + needs.work_bytes > sizes_.work_bytes ||
+        !Note(*task, place)) {
+      break;
+    }
+    outputs.push_back(place.output);
+    used.input_bytes += needs.input_bytes;
+    used.output_bytes += needs.output_bytes;
+    used.work_bytes += needs.work_bytes;
+  }
+  if (outputs.empty()) return {};
+  LIKENESS_CUDA_RETURN_IF_FAILED(Run(used));
+  *count = static_cast<int>(outputs.size());
+  for (int i = 0; i < *count; ++i) {
+    if (!tasks[i]->failure.failed()) Collect(*tasks[i], staged_output_.data() + outputs[i]);
+  }
+  return {};
+}
+
+}  // namespace likeness::cuda
