@@ -190,7 +190,9 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
   const Shape shape{reference.width, reference.height, ScoredChannels(reference, distorted)};
   const Settings settings(metric.convention, metric.parameters);
   const MetricEntry& entry = *impl_->entries[metric.index];
-  if (entry.check != nullptr) RETURN_IF_ERROR(entry.check(shape, settings));
+  if (const std::string why = entry.check != nullptr ? entry.check(shape, settings) : ""; !why.empty()) {
+    return absl::InvalidArgumentError(why);
+  }
   // Averaging over weights takes a few steps more.
   Plan plan =
       PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}},

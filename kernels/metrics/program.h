@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 
-#include "absl/status/status.h"
 #include "kernels/image.h"
 #include "kernels/metric.h"
 #include "kernels/metrics/settings.h"
@@ -57,8 +57,8 @@ struct MetricEntry {
   const TrunkSpec& (*trunk)();
   // The fused walk that computes the same in one pass over the pixels; null or empty: none.
   std::optional<WalkRequest> (*walk)(const Settings& settings);
-  // What a shape must satisfy beyond the minimum size; null: nothing.
-  absl::Status (*check)(const Shape& shape, const Settings& settings);
+  // Why a shape will not do, beyond the minimum size; empty: it will. Null: any will.
+  std::string (*check)(const Shape& shape, const Settings& settings);
   // Takes the program's steps without computing them, and adds its outputs' bytes to the plan.
   void (*plan)(const PlanInput& input, plan::SurveyDevice& device, Workspace& workspace, Plan& plan);
 };

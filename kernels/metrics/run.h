@@ -58,7 +58,7 @@ constexpr auto TrunkOf() -> const TrunkSpec& (*)() {
 }
 
 template <class Metric>
-constexpr auto CheckOf() -> absl::Status (*)(const Shape&, const Settings&) {
+constexpr auto CheckOf() -> std::string (*)(const Shape&, const Settings&) {
   if constexpr (requires { &Metric::Check; }) {
     return &Metric::Check;
   } else {

@@ -2,7 +2,7 @@
 
 #include "kernels/metrics/color_math.h"
 #include "kernels/metrics/cw_ssim/cw_ssim_math.h"
-#include "kernels/metrics/program.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/fft/fft.h"
 #include "kernels/ops/filter_bank/filter_bank.h"

@@ -1,8 +1,7 @@
 #pragma once
 
-#include "absl/strings/str_cat.h"
 #include "kernels/metrics/ffl/ffl_math.h"
-#include "kernels/metrics/program.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/ops/fft/fft.h"
 #include "kernels/ops/map/map.h"
 #include "kernels/ops/reduce/reduce.h"
@@ -32,11 +31,11 @@ struct Ffl {
     return info;
   }
 
-  static absl::Status Check(const Shape& shape, const Settings& settings) {
+  static std::string Check(const Shape& shape, const Settings& settings) {
     const int p = static_cast<int>(settings.Number("patch_factor"));
-    if (shape.width % p == 0 && shape.height % p == 0) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrCat("ffl.patch_factor is ", p, " and the images are ", shape.width, "x",
-                                                   shape.height, "; it must divide both sides"));
+    if (shape.width % p == 0 && shape.height % p == 0) return "";
+    return "ffl.patch_factor is " + std::to_string(p) + " and the images are " + std::to_string(shape.width) + "x" +
+           std::to_string(shape.height) + "; it must divide both sides";
   }
 
   template <class T, bool tracked>

@@ -4,7 +4,7 @@
 
 #include "kernels/metrics/color_math.h"
 #include "kernels/metrics/fsim/fsim_math.h"
-#include "kernels/metrics/program.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/metrics/ssim/ssim_steps.h"
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/fft/fft.h"

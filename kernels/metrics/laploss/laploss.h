@@ -4,7 +4,7 @@
 
 #include "kernels/metrics/laploss/laploss_math.h"
 #include "kernels/metrics/mean_score.h"
-#include "kernels/metrics/program.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/map/map.h"
 #include "kernels/ops/pool/pool.h"

@@ -3,7 +3,6 @@
 #include "kernels/metrics/functors.h"
 #include "kernels/metrics/lpips/lpips_math.h"
 #include "kernels/metrics/mean_score.h"
-#include "kernels/metrics/program.h"
 #include "kernels/metrics/settings.h"
 #include "kernels/ops/conv_trunk/conv_trunk.h"
 #include "kernels/ops/map/map.h"
@@ -34,18 +33,17 @@ inline MetricInfo LpipsInfo(const TrunkSpec& spec, const char* id, const char* f
 }
 
 // Under convention faceswap something must be left of every tap.
-inline absl::Status CheckLpips(const TrunkSpec& spec, const Shape& image, const Settings& settings) {
-  if (settings.convention() != "faceswap") return absl::OkStatus();
+inline std::string CheckLpips(const TrunkSpec& spec, const Shape& image, const Settings& settings) {
+  if (settings.convention() != "faceswap") return "";
   Shape shape = PackedShape(spec.convs[0], image);
   for (int layer = 0; layer < static_cast<int>(spec.convs.size()); layer += spec.Parts(layer)) {
     const ConvSpec& conv = spec.convs[layer];
     shape = LayerOutput(spec, layer, shape);
     if (!conv.tap || std::min(shape.width, shape.height) > 2 * FaceswapCrop(conv)) continue;
-    return absl::InvalidArgumentError(
-        "convention faceswap cuts a border off every tap, and of one nothing is left; send larger images or ask for "
-        "v0.1");
+    return "convention faceswap cuts a border off every tap, and of one nothing is left; send larger images or ask "
+           "for v0.1";
   }
-  return absl::OkStatus();
+  return "";
 }
 
 template <class T, bool tracked>
@@ -95,7 +93,7 @@ struct LpipsAlex {
     info.good_values = "under 0.05 hard to tell apart, over 0.3 plainly different";
     return info;
   }
-  static absl::Status Check(const Shape& image, const Settings& s) { return CheckLpips(Trunk(), image, s); }
+  static std::string Check(const Shape& image, const Settings& s) { return CheckLpips(Trunk(), image, s); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     return RunLpips(t, Trunk(), r, d, s);
@@ -109,7 +107,7 @@ struct LpipsVgg {
     info.good_values = "under 0.1 hard to tell apart, over 0.4 plainly different; scores more than lpips_alex";
     return info;
   }
-  static absl::Status Check(const Shape& image, const Settings& s) { return CheckLpips(Trunk(), image, s); }
+  static std::string Check(const Shape& image, const Settings& s) { return CheckLpips(Trunk(), image, s); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     return RunLpips(t, Trunk(), r, d, s);
@@ -123,7 +121,7 @@ struct LpipsSqueeze {
     info.good_values = "under 0.05 hard to tell apart, over 0.3 plainly different; much like lpips_alex";
     return info;
   }
-  static absl::Status Check(const Shape& image, const Settings& s) { return CheckLpips(Trunk(), image, s); }
+  static std::string Check(const Shape& image, const Settings& s) { return CheckLpips(Trunk(), image, s); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     return RunLpips(t, Trunk(), r, d, s);

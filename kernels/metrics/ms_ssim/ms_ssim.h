@@ -1,10 +1,9 @@
 #pragma once
 
-#include "absl/strings/str_cat.h"
 #include "kernels/metrics/color_math.h"
 #include "kernels/metrics/mean_score.h"
 #include "kernels/metrics/ms_ssim/ms_ssim_math.h"
-#include "kernels/metrics/program.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/metrics/ssim/ssim_steps.h"
 #include "kernels/ops/pool/pool.h"
 #include "kernels/ops/reduce/reduce.h"
@@ -118,11 +117,11 @@ Planes<tracked> MsSsimProductMap(T& t, const Planes<false>& reference, const Pla
   return Map(t, ScaleProduct{}, factors[0], factors[1], factors[2], factors[3], factors[4]);
 }
 
-inline absl::Status CheckMsSsimSize(const char* id, const Shape& shape, const Settings& settings, int least) {
-  if (std::min(shape.width, shape.height) >= least) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(id, ":", settings.convention(), " needs at least ", least, "x", least,
-                                                 ", the images are ", shape.width, "x", shape.height,
-                                                 "; send larger images or ask for another convention"));
+inline std::string CheckMsSsimSize(const char* id, const Shape& shape, const Settings& settings, int least) {
+  if (std::min(shape.width, shape.height) >= least) return "";
+  const auto size = [](int width, int height) { return std::to_string(width) + "x" + std::to_string(height); };
+  return id + (":" + settings.convention()) + " needs at least " + size(least, least) + ", the images are " +
+         size(shape.width, shape.height) + "; send larger images or ask for another convention";
 }
 
 inline MetricInfo MsSsimInfo() {
@@ -151,7 +150,7 @@ struct MsSsim {
     return info;
   }
 
-  static absl::Status Check(const Shape& shape, const Settings& settings) {
+  static std::string Check(const Shape& shape, const Settings& settings) {
     return CheckMsSsimSize("ms_ssim", shape, settings, settings.convention() == "torchmetrics" ? 176 : 161);
   }
 
@@ -181,7 +180,7 @@ struct MsDssim {
     return info;
   }
 
-  static absl::Status Check(const Shape& shape, const Settings& settings) {
+  static std::string Check(const Shape& shape, const Settings& settings) {
     return CheckMsSsimSize("ms_dssim", shape, settings, settings.convention() == "one_minus" ? 161 : 48);
   }
 

@@ -1,7 +1,6 @@
 // Errors relative to the reference: one line of program each.
 #pragma once
 
-#include "absl/status/status.h"
 #include "kernels/metrics/pointwise/pointwise_steps.h"
 #include "kernels/metrics/relative/relative_math.h"
 #include "kernels/ops/correlate/correlate.h"
@@ -71,9 +70,9 @@ struct Mase {
     return info;
   }
 
-  static absl::Status Check(const Shape& shape, const Settings&) {
-    if (shape.plane() > 1) return absl::OkStatus();
-    return absl::InvalidArgumentError("mase needs two pixels at least; the images are 1x1");
+  static std::string Check(const Shape& shape, const Settings&) {
+    if (shape.plane() > 1) return "";
+    return "mase needs two pixels at least; the images are 1x1";
   }
 
   template <class T, bool tracked>

@@ -2,7 +2,7 @@
 
 #include "kernels/metrics/color_math.h"
 #include "kernels/metrics/mean_score.h"
-#include "kernels/metrics/program.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/metrics/ssim/ssim_steps.h"
 #include "kernels/ops/pool/pool.h"
 #include "kernels/ops/reduce/reduce.h"

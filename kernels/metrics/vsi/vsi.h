@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/metrics/program.h"
+#include "kernels/metrics/settings.h"
 #include "kernels/metrics/ssim/ssim_steps.h"
 #include "kernels/metrics/vsi/vsi_math.h"
 #include "kernels/ops/correlate/correlate.h"
