@@ -3,7 +3,7 @@
 set(_kernels ${CMAKE_CURRENT_LIST_DIR}/../kernels)
 set(_def ${_kernels}/metrics/metrics.def)
 # Folders whose programs need no more ops than the CUDA side has.
-set(_cuda_folders pointwise gmsd)
+set(_cuda_folders gmsd imae laploss ms_gmsd pointwise robust signed_error ssim)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${_def})
 file(STRINGS ${_def} _lines REGEX "^METRIC\\(")
 set(_folders "")
