@@ -39,6 +39,9 @@ Failure Event::RecordAsync(cudaStream_t stream) const { return LIKENESS_CUDA_CHE
 Failure Event::WaitAsync(cudaStream_t stream) const {
   return LIKENESS_CUDA_CHECK(cudaStreamWaitEvent(stream, event_, 0));
 }
+Failure Event::ElapsedMs(const Event& start, float* out) const {
+  return LIKENESS_CUDA_CHECK(cudaEventElapsedTime(out, start.event_, event_));
+}
 
 Failure DeviceBuffer::Create(std::int64_t bytes, DeviceBuffer* out) {
   DeviceBuffer made;

@@ -49,6 +49,8 @@ class Event {
   Failure RecordAsync(cudaStream_t stream) const;
   // Makes later work on `stream` wait for the event; the host does not wait.
   Failure WaitAsync(cudaStream_t stream) const;
+  // Time of the GPU since `start`; both are of kind kTiming and done.
+  Failure ElapsedMs(const Event& start, float* out) const;
 
  private:
   cudaEvent_t event_ = nullptr;

@@ -114,6 +114,7 @@ Failure Slot::Create(int device_index, const SlotSizes& sizes, Slot* out) {
   LIKENESS_CUDA_RETURN_IF_FAILED(PinnedBuffer::Create(slot.sizes_.output_bytes, &slot.staged_output_));
   LIKENESS_CUDA_RETURN_IF_FAILED(PinnedBuffer::Create(slot.sizes_.table_bytes, &slot.staged_table_));
   LIKENESS_CUDA_RETURN_IF_FAILED(DeviceBuffer::Create(slot.sizes_.device_bytes(), &slot.device_));
+  for (Event& mark : slot.marks_) LIKENESS_CUDA_RETURN_IF_FAILED(Event::Create(Event::Kind::kTiming, &mark));
   slot.launches_ =
       Launches(slot.staged_table_.data(), slot.device_.data() + slot.sizes_.input_bytes + slot.sizes_.output_bytes,
                slot.sizes_.table_bytes);
@@ -172,20 +173,28 @@ bool Slot::Note(PairTask& task, const Place& place) {
   return true;
 }
 
+Failure Slot::Enqueue(const SlotSizes& used) {
+  const cudaStream_t stream = stream_.get();
+  LIKENESS_CUDA_RETURN_IF_FAILED(marks_[0].RecordAsync(stream));
+  LIKENESS_CUDA_RETURN_IF_FAILED(
+      cudaMemcpyAsync(device_.data(), staged_input_.data(), used.input_bytes, cudaMemcpyHostToDevice, stream));
+  LIKENESS_CUDA_RETURN_IF_FAILED(marks_[1].RecordAsync(stream));
+  LIKENESS_CUDA_RETURN_IF_FAILED(launches_.Submit(stream));
+  LIKENESS_CUDA_RETURN_IF_FAILED(marks_[2].RecordAsync(stream));
+  LIKENESS_CUDA_RETURN_IF_FAILED(cudaMemcpyAsync(staged_output_.data(), device_.data() + sizes_.input_bytes,
+                                                 used.output_bytes, cudaMemcpyDeviceToHost, stream));
+  return marks_[3].RecordAsync(stream);
+}
+
 Failure Slot::Run(const SlotSizes& used) {
-  std::byte* device_output = device_.data() + sizes_.input_bytes;
-  const auto enqueue = [&]() -> Failure {
-    LIKENESS_CUDA_RETURN_IF_FAILED(
-        cudaMemcpyAsync(device_.data(), staged_input_.data(), used.input_bytes, cudaMemcpyHostToDevice, stream_.get()));
-    LIKENESS_CUDA_RETURN_IF_FAILED(launches_.Submit(stream_.get()));
-    return LIKENESS_CUDA_CHECK(cudaMemcpyAsync(staged_output_.data(), device_output, used.output_bytes,
-                                               cudaMemcpyDeviceToHost, stream_.get()));
-  };
-  const Failure enqueued = enqueue();
+  const Failure enqueued = Enqueue(used);
   // Also after a failure: what was enqueued before it still uses the slot's memory.
   const Failure done = stream_.Wait();
   LIKENESS_CUDA_RETURN_IF_FAILED(enqueued);
-  return done;
+  LIKENESS_CUDA_RETURN_IF_FAILED(done);
+  LIKENESS_CUDA_RETURN_IF_FAILED(marks_[1].ElapsedMs(marks_[0], &times_.upload_ms));
+  LIKENESS_CUDA_RETURN_IF_FAILED(marks_[2].ElapsedMs(marks_[1], &times_.compute_ms));
+  return marks_[3].ElapsedMs(marks_[2], &times_.download_ms);
 }
 
 Failure Slot::Score(std::span<PairTask* const> tasks, int* count) {

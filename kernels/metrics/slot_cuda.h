@@ -64,6 +64,13 @@ struct SlotSizes {
 // What a planned pair needs of a slot. The table's share is an estimate that suits every program of ours.
 SlotSizes SizesFor(const PairTask& task);
 
+// Of one batch, by the GPU's own clock.
+struct StageTimes {
+  float upload_ms = 0.0f;
+  float compute_ms = 0.0f;  // with the upload of the table of launches
+  float download_ms = 0.0f;
+};
+
 // Owns a stream, page-locked staging and one block of device memory, all made in Create; scoring allocates on the host
 // only, for results. Movable. One thread at a time. Work of two slots overlaps.
 class Slot {
@@ -81,12 +88,14 @@ class Slot {
   // Launches of the last batch, and the steps that they did.
   int launch_count() const { return launches_.launch_count(); }
   int step_count() const { return launches_.step_count(); }
+  const StageTimes& times() const { return times_; }
 
  private:
   struct Place;
 
   bool Note(PairTask& task, const Place& place);
   Failure Run(const SlotSizes& used);
+  Failure Enqueue(const SlotSizes& used);
 
   int device_index_ = 0;
   SlotSizes sizes_;
@@ -97,6 +106,9 @@ class Slot {
   DeviceBuffer device_;  // input, output, table, work
   Launches launches_;
   Workspace workspace_;
+  // Before the upload, after it, after the last launch, after the download.
+  Event marks_[4];
+  StageTimes times_;
 };
 
 }  // namespace likeness::cuda

@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -13,7 +15,11 @@
 #include <memory>
 #include <vector>
 
-dim3 threadIdx, blockIdx, blockDim, gridDim;
+constinit thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+struct EmulatedEvent {
+  std::chrono::steady_clock::time_point time;
+};
 
 namespace {
 
@@ -30,13 +36,14 @@ struct Fiber {
   std::unique_ptr<char[]> stack{new char[kStackBytes]};
 };
 
-std::vector<std::unique_ptr<Fiber>> fibers;
-Fiber* running = nullptr;
-jmp_buf scheduler;
-const std::function<void()>* body = nullptr;
-cudaError_t last_error = cudaSuccess;
-std::int64_t allocation_count = 0;
-std::int64_t bytes_each = std::numeric_limits<std::int64_t>::max();
+thread_local std::vector<std::unique_ptr<Fiber>> fibers;
+constinit thread_local Fiber* running = nullptr;
+thread_local jmp_buf scheduler;
+constinit thread_local const std::function<void()>* body = nullptr;
+constinit thread_local cudaError_t last_error = cudaSuccess;
+std::atomic<std::int64_t> allocation_count = 0;
+std::atomic<std::int64_t> allocated_bytes = 0;
+std::atomic<std::int64_t> bytes_each = std::numeric_limits<std::int64_t>::max();
 
 void Leave() {
   if (_setjmp(running->place) == 0) _longjmp(scheduler, 1);
@@ -92,15 +99,23 @@ void RunBlock(int count) {
 
 cudaError_t Allocate(void** data, std::size_t bytes) {
   if (static_cast<std::int64_t>(bytes) > bytes_each) return last_error = cudaErrorMemoryAllocation;
-  *data = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  // The size goes in front, so that releases count too.
+  auto* block = static_cast<std::byte*>(std::aligned_alloc(256, (bytes + 511) / 256 * 256));
+  std::memcpy(block, &bytes, sizeof(bytes));
+  *data = block + 256;
   std::memset(*data, 0xff, bytes);
   ++allocation_count;
+  allocated_bytes += static_cast<std::int64_t>(bytes);
   return cudaSuccess;
 }
 
 cudaError_t Release(void* data) {
-  std::free(data);
+  std::byte* block = static_cast<std::byte*>(data) - 256;
+  std::size_t bytes = 0;
+  std::memcpy(&bytes, block, sizeof(bytes));
+  std::free(block);
   --allocation_count;
+  allocated_bytes -= static_cast<std::int64_t>(bytes);
   return cudaSuccess;
 }
 
@@ -166,7 +181,9 @@ cudaError_t cudaDriverGetVersion(int* version) {
   return cudaSuccess;
 }
 
-// A stream and an event are memory of one byte, so that leaks of them are seen too.
+cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
+
+// A stream and an event are small allocations, so that leaks of them are seen too.
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return Allocate(reinterpret_cast<void**>(stream), 1);
 }
@@ -174,12 +191,25 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) { return Release(stream); }
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  return Allocate(reinterpret_cast<void**>(event), 1);
+  return Allocate(reinterpret_cast<void**>(event), sizeof(EmulatedEvent));
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) { return Release(event); }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  event->time = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
+  return cudaSuccess;
+}
 cudaError_t cudaMalloc(void** data, std::size_t bytes) { return Allocate(data, bytes); }
 cudaError_t cudaFree(void* data) { return Release(data); }
+cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes) {
+  *total_bytes = std::size_t{1} << 30;
+  *free_bytes = *total_bytes - static_cast<std::size_t>(allocated_bytes);
+  return cudaSuccess;
+}
 cudaError_t cudaMallocHost(void** data, std::size_t bytes) { return Allocate(data, bytes); }
 cudaError_t cudaFreeHost(void* data) { return Release(data); }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
