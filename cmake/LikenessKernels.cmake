@@ -1,5 +1,6 @@
 # Reads kernels/metrics/metrics.def, the one list of metrics, and stamps a source for each folder of it.
-# Sets LIKENESS_METRIC_UNITS to the stamped sources, and LIKENESS_CUDA_UNITS to those for nvcc.
+# Sets LIKENESS_METRIC_UNITS to the stamped sources, LIKENESS_CUDA_UNITS to those for nvcc, and LIKENESS_CUDA_GOLDEN to
+# the golden tables of the metrics that are stamped for CUDA.
 set(_kernels ${CMAKE_CURRENT_LIST_DIR}/../kernels)
 set(_def ${_kernels}/metrics/metrics.def)
 # Folders whose programs need no more ops than the CUDA side has.
@@ -21,6 +22,7 @@ endforeach()
 list(REMOVE_DUPLICATES _folders)
 set(LIKENESS_METRIC_UNITS "")
 set(LIKENESS_CUDA_UNITS "")
+set(LIKENESS_CUDA_GOLDEN "")
 foreach(LIKENESS_FOLDER IN LISTS _folders)
   set(LIKENESS_METRICS "${_metrics_${LIKENESS_FOLDER}}")
   set(_unit ${CMAKE_BINARY_DIR}/metric_units/${LIKENESS_FOLDER}.cc)
@@ -30,6 +32,10 @@ foreach(LIKENESS_FOLDER IN LISTS _folders)
     set(_unit ${CMAKE_BINARY_DIR}/metric_units/${LIKENESS_FOLDER}.cu)
     configure_file(${_kernels}/metrics/metric_unit.cc.in ${_unit} @ONLY)
     list(APPEND LIKENESS_CUDA_UNITS ${_unit})
+    cmake_path(SET _golden NORMALIZE ${_kernels}/../tests/golden/${LIKENESS_FOLDER}.csv)
+    if(EXISTS ${_golden})
+      list(APPEND LIKENESS_CUDA_GOLDEN ${_golden})
+    endif()
   endif()
 endforeach()
 set(LIKENESS_METRICS "${_cuda_metrics}")

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "kernels/image_view.h"
 #include "kernels/metrics/settings.h"
@@ -26,7 +27,8 @@ struct ProgramInput {
 // Read off the program by running it on shapes.
 struct ProgramNeeds {
   std::int64_t workspace_bytes = 0;
-  Shape map;  // empty unless wanted
+  std::int64_t moved_bytes = 0;  // that the steps read and write
+  Shape map;                     // empty unless wanted
   int map_offset = 0;
 };
 
@@ -47,5 +49,7 @@ struct Program {
 
 // The program of a metric, null when it is not stamped for CUDA.
 const Program* FindProgram(std::string_view id);
+// Of all programs stamped for CUDA, in the order of documentation.
+std::vector<std::string_view> ProgramIds();
 
 }  // namespace likeness::cuda

@@ -83,6 +83,7 @@ ProgramNeeds PlanOf(const ProgramInput& input, const Settings& settings) {
     RunOn<Metric, false>(device, workspace, input, settings, sink);
   }
   needs.workspace_bytes = workspace.arena().high_water_bytes();
+  needs.moved_bytes = device.total().bytes;
   return needs;
 }
 

@@ -17,38 +17,15 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/probe.h"
-#include "kernels/metrics/slot_cuda.h"
-#include "tests/support/scene.h"
+#include "tests/gpu/support.h"
 
-namespace likeness::cuda {
+namespace likeness::cuda::testing {
 namespace {
-
-constexpr int kFailed = 1, kCannotRead = 2, kSkipped = 77;
 
 struct Row {
   std::string pair, request, quantity;
   double expected = 0.0, tolerance = 0.0;
 };
-
-std::vector<std::string> Split(const std::string& text, char separator) {
-  std::vector<std::string> parts;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, separator);) parts.push_back(part);
-  return parts;
-}
-
-[[noreturn]] void CannotRead(const std::string& what) {
-  std::fprintf(stderr, "check: cannot read %s\n", what.c_str());
-  std::exit(kCannotRead);
-}
-
-double Number(const std::string& text, const std::string& where) {
-  char* end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != '\0') CannotRead("the number '" + text + "' in " + where);
-  return value;
-}
 
 std::vector<Row> ReadRows(const std::string& path) {
   std::ifstream in(path);
@@ -63,15 +40,6 @@ std::vector<Row> ReadRows(const std::string& path) {
   if (rows.empty()) CannotRead(path + ": no rows");
   return rows;
 }
-
-struct Pair {
-  int width = 0, height = 0;
-  std::vector<std::uint8_t> reference, distorted;
-
-  Pair(int w, int h) : width(w), height(h), reference(3 * w * h), distorted(3 * w * h) {
-    testing::FillScene(w, h, reference.data(), distorted.data());
-  }
-};
 
 Pair Constant(int side, int reference, int distorted) {
   Pair pair(side, side);
@@ -117,48 +85,6 @@ Pair NamedPair(const std::string& name) {
   CannotRead("the pair '" + name + "': no such pair here");
 }
 
-struct Request {
-  const Program* program = nullptr;
-  std::string convention;
-  Parameters parameters;
-};
-
-// metric[:convention][?name=value[&name=value]], with every parameter filled in. No program: the metric is not compiled
-// for CUDA.
-Request ReadRequest(const std::string& text) {
-  const std::vector<std::string> halves = Split(text, '?');
-  const std::vector<std::string> names = Split(halves[0], ':');
-  const Program* program = FindProgram(names[0]);
-  if (program == nullptr) return {};
-  const MetricInfo info = program->info();
-  Request request{program, names.size() > 1 ? names[1] : info.conventions.front().name, {}};
-  for (const ParameterInfo& parameter : info.parameters) {
-    request.parameters[parameter.name] = parameter.default_value;
-  }
-  bool found = false;
-  for (const ConventionInfo& convention : info.conventions) {
-    if (convention.name != request.convention) continue;
-    found = true;
-    for (const auto& [name, value] : convention.parameters) request.parameters[name] = value;
-  }
-  if (!found) CannotRead("the convention in '" + text + "'");
-  if (halves.size() > 1) {
-    for (const std::string& item : Split(halves[1], '&')) {
-      const std::vector<std::string> sides = Split(item, '=');
-      if (sides.size() != 2 || request.parameters.count(sides[0]) == 0) CannotRead("'" + item + "' in " + text);
-      ParameterValue& value = request.parameters[sides[0]];
-      if (std::holds_alternative<std::string>(value)) {
-        value = sides[1];
-      } else if (std::holds_alternative<bool>(value)) {
-        value = sides[1] == "true";
-      } else {
-        value = Number(sides[1], text);
-      }
-    }
-  }
-  return request;
-}
-
 struct Measured {
   double value = 0.0;
   double scale = 0.0;  // what the tolerance is relative to, as in tests/golden/golden_test.cc
@@ -183,48 +109,23 @@ Measured Measure(const Row& row, const PairResult& result) {
   CannotRead("the quantity '" + row.quantity + "'");
 }
 
-bool SameBits(const Tensor& a, const Tensor& b) {
-  return a.sample_count() == b.sample_count() &&
-         (a.empty() || std::memcmp(a.data.get(), b.data.get(), a.sample_count() * sizeof(float)) == 0);
-}
-
-bool Report(const Failure& failure) {
-  if (failure.failed()) {
-    std::printf("FAIL %s: %s (%s:%d)\n", failure.expression, cudaGetErrorName(failure.code), failure.file,
-                failure.line);
-  }
-  return !failure.failed();
-}
-
 bool CheckRow(const Row& row, const Request& request) {
   const Pair pair = NamedPair(row.pair);
-  const Settings settings(request.convention, request.parameters);
-  const auto make_task = [&] {
-    PairTask task;
-    task.reference = {pair.reference.data(), pair.width, pair.height, 3};
-    task.reference.row_bytes = 3 * pair.width;
-    task.distorted = task.reference;
-    task.distorted.data = pair.distorted.data();
-    MetricTask& metric = task.metrics.emplace_back();
-    metric.program = request.program;
-    metric.settings = &settings;
-    metric.want_map = row.quantity == "map_mean";
-    metric.want_gradient = row.quantity != "score" && !metric.want_map;
-    Plan(task);
-    return task;
-  };
-  PairTask tasks[2] = {make_task(), make_task()};
+  const bool want_map = row.quantity == "map_mean";
+  const bool want_gradient = row.quantity != "score" && !want_map;
+  Asked asked(pair);
+  asked.Add(request, want_map, want_gradient);
   Slot slot;
-  if (!Report(Slot::Create(0, SizesFor(tasks[0]), &slot))) return false;
-  for (PairTask& task : tasks) {
-    PairTask* const one[] = {&task};
+  if (!Report(Slot::Create(0, SizesFor(asked.task), &slot))) return false;
+  PairResult results[2];
+  for (PairResult& result : results) {
+    PairTask* const one[] = {&asked.task};
     int count = 0;
-    if (!Report(slot.Score(one, &count)) || count != 1 || !Report(task.failure)) return false;
+    if (!Report(slot.Score(one, &count)) || count != 1 || !Report(asked.task.failure)) return false;
+    result = std::move(asked.task.metrics[0].result);
   }
-  const PairResult& first = tasks[0].metrics[0].result;
-  const PairResult& second = tasks[1].metrics[0].result;
-  const bool repeats = std::memcmp(&first.score, &second.score, sizeof(double)) == 0 &&
-                       SameBits(first.map, second.map) && SameBits(first.gradient, second.gradient);
+  const PairResult& first = results[0];
+  const bool repeats = SameBits(first, results[1]);
   const Measured measured = Measure(row, first);
   const double error = std::fabs(measured.value - row.expected);
   const bool near = std::isinf(row.expected) ? measured.value == row.expected : error <= row.tolerance * measured.scale;
@@ -242,13 +143,8 @@ int Run(int argc, char** argv) {
     std::fprintf(stderr, "usage: check GOLDEN.csv...\n");
     return kCannotRead;
   }
-  const Probe device = FindDevice();
-  if (!device.found) {
-    std::printf("no GPU: nothing was run (%s)\n", device.description.c_str());
-    return kSkipped;
-  }
-  std::printf("%s\n     %-16s %-44s %-8s %16s %16s %9s\n", device.description.c_str(), "pair", "request", "quantity",
-              "ours", "expected", "error");
+  if (!AnnounceDevice()) return kSkipped;
+  std::printf("     %-16s %-44s %-8s %16s %16s %9s\n", "pair", "request", "quantity", "ours", "expected", "error");
   int failed = 0, count = 0;
   std::map<std::string, int> skipped;
   for (int i = 1; i < argc; ++i) {
@@ -266,10 +162,10 @@ int Run(int argc, char** argv) {
     std::printf("skip %d rows of %s: not compiled for CUDA\n", rows, metric.c_str());
   }
   std::printf("%d of %d rows passed\n", count - failed, count);
-  return failed == 0 && count > 0 ? 0 : kFailed;
+  return failed == 0 && count > 0 ? kPassed : kFailed;
 }
 
 }  // namespace
-}  // namespace likeness::cuda
+}  // namespace likeness::cuda::testing
 
-int main(int argc, char** argv) { return likeness::cuda::Run(argc, argv); }
+int main(int argc, char** argv) { return likeness::cuda::testing::Run(argc, argv); }

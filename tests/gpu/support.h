@@ -1,0 +1,164 @@
+// What the programs of tests/gpu share: pairs, requests and the tasks that a slot scores. Needs no abseil, gRPC or
+// GoogleTest, so that a machine with CMake, nvcc and a GPU can build it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/probe.h"
+#include "kernels/metrics/slot_cuda.h"
+#include "tests/support/scene.h"
+
+namespace likeness::cuda::testing {
+
+// Exit codes.
+inline constexpr int kPassed = 0, kFailed = 1, kCannotRead = 2, kSkipped = 77;
+
+[[noreturn]] inline void CannotRead(const std::string& what) {
+  std::fprintf(stderr, "cannot read %s\n", what.c_str());
+  std::exit(kCannotRead);
+}
+
+inline std::vector<std::string> Split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::istringstream in(text);
+  for (std::string part; std::getline(in, part, separator);) parts.push_back(part);
+  return parts;
+}
+
+inline double Number(const std::string& text, const std::string& where) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (text.empty() || *end != '\0') CannotRead("the number '" + text + "' in " + where);
+  return value;
+}
+
+struct Pair {
+  int width = 0, height = 0;
+  std::vector<std::uint8_t> reference, distorted;
+
+  Pair(int w, int h) : width(w), height(h), reference(std::size_t{3} * w * h), distorted(std::size_t{3} * w * h) {
+    likeness::testing::FillScene(w, h, reference.data(), distorted.data());
+  }
+};
+
+struct Request {
+  const Program* program = nullptr;
+  std::string convention;
+  Parameters parameters;
+};
+
+// metric[:convention][?name=value[&name=value]], with every parameter filled in. No program: the metric is not compiled
+// for CUDA.
+inline Request ReadRequest(const std::string& text) {
+  const std::vector<std::string> halves = Split(text, '?');
+  const std::vector<std::string> names = Split(halves[0], ':');
+  const Program* program = FindProgram(names[0]);
+  if (program == nullptr) return {};
+  const MetricInfo info = program->info();
+  Request request{program, names.size() > 1 ? names[1] : info.conventions.front().name, {}};
+  for (const ParameterInfo& parameter : info.parameters) {
+    request.parameters[parameter.name] = parameter.default_value;
+  }
+  bool found = false;
+  for (const ConventionInfo& convention : info.conventions) {
+    if (convention.name != request.convention) continue;
+    found = true;
+    for (const auto& [name, value] : convention.parameters) request.parameters[name] = value;
+  }
+  if (!found) CannotRead("the convention in '" + text + "'");
+  if (halves.size() > 1) {
+    for (const std::string& item : Split(halves[1], '&')) {
+      const std::vector<std::string> sides = Split(item, '=');
+      if (sides.size() != 2 || request.parameters.count(sides[0]) == 0) CannotRead("'" + item + "' in " + text);
+      ParameterValue& value = request.parameters[sides[0]];
+      if (std::holds_alternative<std::string>(value)) {
+        value = sides[1];
+      } else if (std::holds_alternative<bool>(value)) {
+        value = sides[1] == "true";
+      } else {
+        value = Number(sides[1], text);
+      }
+    }
+  }
+  return request;
+}
+
+// A pair with one or more requests, ready to be scored. The task points into it, so it stays where it is.
+class Asked {
+ public:
+  // The pair must outlive this.
+  explicit Asked(const Pair& pair) {
+    task.reference = {pair.reference.data(), pair.width, pair.height, 3};
+    task.reference.row_bytes = 3 * pair.width;
+    task.distorted = task.reference;
+    task.distorted.data = pair.distorted.data();
+  }
+  Asked(const Asked&) = delete;
+
+  Asked& Add(Request request, bool want_map, bool want_gradient) {
+    auto owned = std::make_unique<Owned>(Owned{std::move(request), nullptr});
+    owned->settings = std::make_unique<Settings>(owned->request.convention, owned->request.parameters);
+    const MetricInfo info = owned->request.program->info();
+    MetricTask& metric = task.metrics.emplace_back();
+    metric.program = owned->request.program;
+    metric.settings = owned->settings.get();
+    metric.want_map = want_map && !info.map.empty();
+    metric.want_gradient = want_gradient && info.has_gradient;
+    owned_.push_back(std::move(owned));
+    Plan(task);
+    return *this;
+  }
+
+  PairTask task;
+
+ private:
+  struct Owned {
+    Request request;
+    std::unique_ptr<Settings> settings;
+  };
+  std::vector<std::unique_ptr<Owned>> owned_;
+};
+
+inline SlotSizes& operator+=(SlotSizes& total, const SlotSizes& more) {
+  total.input_bytes += more.input_bytes;
+  total.output_bytes += more.output_bytes;
+  total.table_bytes += more.table_bytes;
+  total.work_bytes += more.work_bytes;
+  return total;
+}
+
+inline bool SameBits(const Tensor& a, const Tensor& b) {
+  return a.sample_count() == b.sample_count() &&
+         (a.empty() || std::memcmp(a.data.get(), b.data.get(), a.sample_count() * sizeof(float)) == 0);
+}
+inline bool SameBits(const PairResult& a, const PairResult& b) {
+  return std::memcmp(&a.score, &b.score, sizeof(double)) == 0 && SameBits(a.map, b.map) &&
+         SameBits(a.gradient, b.gradient);
+}
+
+// Prints a failure. True when there is none.
+inline bool Report(const Failure& failure) {
+  if (failure.failed()) {
+    std::printf("FAIL %s: %s (%s:%d)\n", failure.expression, cudaGetErrorName(failure.code), failure.file,
+                failure.line);
+  }
+  return !failure.failed();
+}
+
+// Says what runs here; false when there is no GPU.
+inline bool AnnounceDevice() {
+  const Probe device = FindDevice();
+  std::printf("%s%s\n", device.found ? "" : "no GPU: nothing was run: ", device.description.c_str());
+  return device.found;
+}
+
+}  // namespace likeness::cuda::testing
