@@ -61,14 +61,14 @@ else
 	@$(PYTHON) tools/weights/convert.py check
 endif
 
-# Compiles the CUDA side and runs nothing: no GPU is needed.
+# Compiles the CUDA side, holds its kernels to tools/cuda/budget.txt and runs nothing: no GPU is needed.
 cuda: install
 ifeq ($(NVCC),)
 	@echo "CUDA: no nvcc on PATH or in /usr/local/cuda/bin; the CUDA side is not compiled"
 else
 	@echo "CUDA: compiling the CUDA side with $(NVCC)"
 	CUDACXX=$(NVCC) cmake --preset cuda
-	cmake --build --preset cuda --parallel $(JOBS) --target likeness_cuda
+	cmake --build --preset cuda --parallel $(JOBS) --target cuda_budget
 endif
 
 bench: install ## builds and runs the benches (tests/bench)
