@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -41,6 +42,8 @@ struct ProgramOutput {
 
 struct Program {
   MetricInfo (*info)();
+  // Why a shape will not do, beyond the minimum size; empty: it will.
+  std::string (*check)(const Shape& shape, const Settings& settings);
   ProgramNeeds (*plan)(const ProgramInput& input, const Settings& settings);
   // Notes the program's launches on the device; nothing runs yet. The arena of `workspace` has the needed bytes.
   void (*run)(const ProgramInput& input, const Settings& settings, const ProgramOutput& output, Workspace& workspace,

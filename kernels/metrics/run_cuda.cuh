@@ -72,6 +72,12 @@ struct OutputSink {
 };
 
 template <class Metric>
+std::string CheckShape(const Shape& shape, const Settings& settings) {
+  if constexpr (requires { &Metric::Check; }) return Metric::Check(shape, settings);
+  return {};
+}
+
+template <class Metric>
 ProgramNeeds PlanOf(const ProgramInput& input, const Settings& settings) {
   plan::PlanDevice device(sizeof(Real));
   Workspace workspace;
@@ -100,8 +106,8 @@ void RunOnLane(const ProgramInput& input, const Settings& settings, const Progra
 
 LIKENESS_END_TARGET
 
-#define LIKENESS_METRIC(Type)                                          \
-  namespace likeness::cuda {                                           \
-  extern const Program k##Type;                                        \
-  const Program k##Type{&Type::Info, &PlanOf<Type>, &RunOnLane<Type>}; \
+#define LIKENESS_METRIC(Type)                                                             \
+  namespace likeness::cuda {                                                              \
+  extern const Program k##Type;                                                           \
+  const Program k##Type{&Type::Info, &CheckShape<Type>, &PlanOf<Type>, &RunOnLane<Type>}; \
   }

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -92,6 +93,29 @@ inline Request ReadRequest(const std::string& text) {
   return request;
 }
 
+// Every metric that is compiled for CUDA, under its default convention or under each.
+inline std::vector<std::string> AllRequests(bool every_convention) {
+  std::vector<std::string> requests;
+  for (const std::string_view id : ProgramIds()) {
+    const MetricInfo info = FindProgram(id)->info();
+    // Their weights are files, which these programs do not read.
+    if (info.learned) continue;
+    for (const ConventionInfo& convention : info.conventions) {
+      requests.push_back(info.id + ":" + convention.name);
+      if (!every_convention) break;
+    }
+  }
+  return requests;
+}
+
+// Whether the request's metric takes images of this size.
+inline bool Takes(const Request& request, int width, int height) {
+  const MetricInfo info = request.program->info();
+  const Settings settings(request.convention, request.parameters);
+  return width >= info.min_width && height >= info.min_height &&
+         request.program->check({width, height, 3}, settings).empty();
+}
+
 // A pair with one or more requests, ready to be scored. The task points into it, so it stays where it is.
 class Asked {
  public:
@@ -136,6 +160,11 @@ inline SlotSizes& operator+=(SlotSizes& total, const SlotSizes& more) {
   return total;
 }
 
+inline SlotSizes Widest(const SlotSizes& a, const SlotSizes& b) {
+  return {std::max(a.input_bytes, b.input_bytes), std::max(a.output_bytes, b.output_bytes),
+          std::max(a.table_bytes, b.table_bytes), std::max(a.work_bytes, b.work_bytes)};
+}
+
 inline bool SameBits(const Tensor& a, const Tensor& b) {
   return a.sample_count() == b.sample_count() &&
          (a.empty() || std::memcmp(a.data.get(), b.data.get(), a.sample_count() * sizeof(float)) == 0);
@@ -152,6 +181,31 @@ inline bool Report(const Failure& failure) {
                 failure.line);
   }
   return !failure.failed();
+}
+
+// Scores all tasks, in as many batches as the slot has room for.
+inline bool ScoreAll(Slot& slot, const std::vector<PairTask*>& tasks) {
+  for (std::size_t at = 0; at < tasks.size();) {
+    int count = 0;
+    if (!Report(slot.Score(std::span(tasks).subspan(at), &count))) return false;
+    if (count == 0) {
+      std::printf("FAIL a pair of %dx%d does not fit its slot\n", tasks[at]->distorted.width,
+                  tasks[at]->distorted.height);
+      return false;
+    }
+    for (int i = 0; i < count; ++i) {
+      if (!Report(tasks[at + i]->failure)) return false;
+    }
+    at += count;
+  }
+  return true;
+}
+
+// A whole number of the command line.
+inline int Count(const char* text, int least) {
+  const double value = Number(text, "the command line");
+  if (value != static_cast<int>(value) || value < least) CannotRead(std::string("the count '") + text + "'");
+  return static_cast<int>(value);
 }
 
 // Says what runs here; false when there is no GPU.
