@@ -6,9 +6,12 @@ set(LIKENESS_CUDA_SOURCES
     ${LIKENESS_CUDA_ROOT}/kernels/cuda/probe.cc
     ${LIKENESS_CUDA_ROOT}/kernels/metrics/slot_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/correlate/correlate_cuda.cu
+    ${LIKENESS_CUDA_ROOT}/kernels/ops/correlate_bank/correlate_bank_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/cuda_device.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/load/load_cuda.cu
+    ${LIKENESS_CUDA_ROOT}/kernels/ops/permute/permute_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/pool/pool_cuda.cu
+    ${LIKENESS_CUDA_ROOT}/kernels/ops/pyramid/pyramid_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/reduce/reduce_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/resample/resample_cuda.cu
     ${LIKENESS_CUDA_UNITS})

@@ -3,12 +3,18 @@
 
 #include "kernels/metrics/program_cuda.h"
 #include "kernels/ops/correlate/correlate_cuda.h"
+#include "kernels/ops/correlate_bank/correlate_bank_cuda.h"
 #include "kernels/ops/load/load_cuda.h"
 #include "kernels/ops/map/map_cuda.cuh"
+#include "kernels/ops/map_channels/map_channels_cuda.cuh"
+#include "kernels/ops/permute/permute_cuda.h"
+#include "kernels/ops/pixel_means/pixel_means_cuda.cuh"
 #include "kernels/ops/plan_device.h"
 #include "kernels/ops/pool/pool_cuda.h"
+#include "kernels/ops/pyramid/pyramid_cuda.h"
 #include "kernels/ops/reduce/reduce_cuda.h"
 #include "kernels/ops/resample/resample_cuda.h"
+#include "kernels/ops/window_means/window_means_cuda.cuh"
 
 LIKENESS_BEGIN_TARGET
 

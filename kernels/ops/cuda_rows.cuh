@@ -95,6 +95,27 @@ __device__ __forceinline__ std::int64_t PartialAt(const Block& block) {
   return std::int64_t{block.y} * block.grid.x + block.x;
 }
 
+struct DividedBy {
+  double divisor;
+  __device__ double operator()(double x) const { return x / divisor; }
+};
+
+// Sums of several numbers at once: the block's total of each.
+template <int count>
+__device__ __forceinline__ void LeaveSums(const double (&sums)[count], const Block& block, double* partials) {
+#pragma unroll
+  for (int k = 0; k < count; ++k) {
+    const double total = CombineBlock(sums[k], AddUp{});
+    if (threadIdx.x == 0) partials[(std::int64_t{block.y} * count + k) * block.grid.x + block.x] = total;
+  }
+}
+// Step two of such sums, `count` of them in each channel of `shape`: their means over the plane, channel by channel.
+inline void CollectMeans(Cuda& device, const Shape& shape, int count, const Grid& grid, double* out) {
+  const int groups = shape.channels * count;
+  CombinePartials(device, device.scratch(), {grid.x, groups}, groups, AddUp{},
+                  DividedBy{static_cast<double>(shape.plane())}, false, out);
+}
+
 // Step one of a reduction of planes.
 template <class Value, class Combine>
 struct CombineRowsKernel {

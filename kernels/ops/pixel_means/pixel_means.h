@@ -70,7 +70,7 @@ Scalar<tracked> WeightedSum(T& t, const Scalar<tracked>& x, std::vector<double> 
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot(), weights](T& t) {
       const GradientView gradient = t.Gradient(x);
-      t.Run({}, [&](auto& device) { WeightedSumBackward(device, *t.UpstreamValues(out), weights, gradient); });
+      t.Run({}, [&](auto& device) { WeightedSumBackward(device, t.UpstreamValues(out), weights, gradient); });
     });
   }
   return out;

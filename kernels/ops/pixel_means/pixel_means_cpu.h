@@ -163,11 +163,11 @@ inline void WeightedSumForward(Cpu&, const double* x, const std::vector<double>&
   for (std::size_t i = 0; i < weights.size(); ++i) *out += weights[i] * x[i];
 }
 
-inline void WeightedSumBackward(Cpu&, double upstream, const std::vector<double>& weights,
+inline void WeightedSumBackward(Cpu&, const double* upstream, const std::vector<double>& weights,
                                 const GradientView& gradient) {
   double* to = static_cast<double*>(gradient.planes.data);
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    to[i] = (gradient.accumulate ? to[i] : 0.0) + upstream * weights[i];
+    to[i] = (gradient.accumulate ? to[i] : 0.0) + *upstream * weights[i];
   }
 }
 

@@ -1,3 +1,4 @@
+#include "kernels/ops/cuda_border.cuh"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/pool/pool_cuda.h"
 
@@ -42,6 +43,60 @@ struct MeanPoolBackwardKernel {
   }
 };
 
+struct BorderedMeanPoolForwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView in;
+  int factor;
+  int before;
+  Border border;
+  PlanesView out;
+
+  __device__ void operator()(const Block& block) const {
+    const Vec weight(1.0 / (factor * factor));
+    ForEachSample(block, out.shape, [&](int channel, int y, int x) {
+      Vec mean(0.0);
+      for (int j = 0; j < factor; ++j) {
+        const int row = BorderIndex(y * factor + j - before, in.shape.height, border);
+        if (row < 0) continue;
+        const Real* from = Row(in, channel, row);
+        Vec sum(0.0);
+        for (int i = 0; i < factor; ++i) {
+          const int column = BorderIndex(x * factor + i - before, in.shape.width, border);
+          if (column >= 0) sum = sum + Load(from + column);
+        }
+        mean = MulAdd(weight, sum, mean);
+      }
+      Store(mean, Row(out, channel, y) + x);
+    });
+  }
+};
+
+// Gathers, so that no two threads write one sample.
+struct BorderedMeanPoolBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView upstream;
+  int factor;
+  int before;
+  Border border;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    const Shape& in = gradient.planes.shape;
+    const Vec weight(1.0 / (factor * factor));
+    const int below = upstream.shape.height * factor - before - in.height;
+    const int right = upstream.shape.width * factor - before - in.width;
+    ForEachSample(block, in, [&](int channel, int y, int x) {
+      Vec sum(0.0);
+      ForEachImage(y, in.height, before, below, border, [&](int row) {
+        const Real* from = Row(upstream, channel, (row + before) / factor);
+        ForEachImage(x, in.width, before, right, border,
+                     [&](int column) { sum = sum + Load(from + (column + before) / factor); });
+      });
+      StoreGradient(gradient, channel, y, x, weight * sum);
+    });
+  }
+};
+
 }  // namespace
 
 void MeanPoolForward(Cuda& device, const PlanesView& x, int factor, const PlanesView& out) {
@@ -50,6 +105,17 @@ void MeanPoolForward(Cuda& device, const PlanesView& x, int factor, const Planes
 
 void MeanPoolBackward(Cuda& device, const PlanesView& upstream, int factor, const GradientView& gradient) {
   device.Launch(MeanPoolBackwardKernel{upstream, factor, gradient}, RowGrid(gradient.planes.shape));
+}
+
+void BorderedMeanPoolForward(Cuda& device, const PlanesView& x, int factor, int before, Border border,
+                             const PlanesView& out) {
+  device.Launch(BorderedMeanPoolForwardKernel{x, factor, before, border, out}, RowGrid(out.shape));
+}
+
+void BorderedMeanPoolBackward(Cuda& device, const PlanesView& upstream, int factor, int before, Border border,
+                              const GradientView& gradient) {
+  device.Launch(BorderedMeanPoolBackwardKernel{upstream, factor, before, border, gradient},
+                RowGrid(gradient.planes.shape));
 }
 
 LIKENESS_END_TARGET

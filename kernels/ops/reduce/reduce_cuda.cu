@@ -23,10 +23,6 @@ struct IsMaximum {
     return SelectValue(x == Vec(maxima[count == 1 ? 0 : channel]), Vec(1.0), Vec(0.0));
   }
 };
-struct DividedBy {
-  double divisor;
-  __device__ double operator()(double x) const { return x / divisor; }
-};
 struct RootOfQuotient {
   double divisor;
   __device__ double operator()(double x) const { return std::sqrt(x / divisor); }

@@ -45,15 +45,23 @@ struct PadBackwardKernel {
   }
 };
 
+// Where the samples of a resized image lie.
+enum class Lattice { kCentres, kCorners };
+
 // Where an output sample of a bilinear resize lies between two input samples.
 struct BlendAt {
   int low;
   int high;
   Real weight;  // of high
 
-  __device__ BlendAt(int i, int in, int out) {
-    const double middle = (i + 0.5) * in / out - 0.5;
-    const double at = middle > 0.0 ? middle : 0.0;
+  __device__ BlendAt(int i, int in, int out, Lattice lattice) {
+    double at = 0.0;
+    if (lattice == Lattice::kCentres) {
+      const double middle = (i + 0.5) * in / out - 0.5;
+      at = middle > 0.0 ? middle : 0.0;
+    } else if (out > 1) {
+      at = 1.0 * i * (in - 1) / (out - 1);
+    }
     low = static_cast<int>(at) < in ? static_cast<int>(at) : in - 1;
     high = low + 1 < in ? low + 1 : in - 1;
     weight = static_cast<Real>(at - low);
@@ -67,11 +75,13 @@ struct BlendAt {
 struct ResizeForwardKernel {
   static constexpr int kThreads = kRowThreads;
   PlanesView in;
+  Lattice lattice;
   PlanesView out;
 
   __device__ void operator()(const Block& block) const {
     ForEachSample(block, out.shape, [&](int channel, int y, int x) {
-      const BlendAt row(y, in.shape.height, out.shape.height), column(x, in.shape.width, out.shape.width);
+      const BlendAt row(y, in.shape.height, out.shape.height, lattice);
+      const BlendAt column(x, in.shape.width, out.shape.width, lattice);
       const Real* low = Row(in, channel, row.low);
       const Real* high = Row(in, channel, row.high);
       const Vec above =
@@ -88,11 +98,17 @@ struct ReadersOf {
   int first;
   int last;
 
-  __device__ ReadersOf(int i, int in, int out) {
-    const double scale = static_cast<double>(out) / in;
+  __device__ ReadersOf(int i, int in, int out, Lattice lattice) {
     // With one sample to spare on either side; the edges' samples are read from beyond as well.
-    first = static_cast<int>((i - 0.5) * scale - 0.5) - 1;
-    last = static_cast<int>((i + 1.5) * scale - 0.5) + 1;
+    if (lattice == Lattice::kCentres) {
+      const double scale = static_cast<double>(out) / in;
+      first = static_cast<int>((i - 0.5) * scale - 0.5) - 1;
+      last = static_cast<int>((i + 1.5) * scale - 0.5) + 1;
+    } else {
+      const double scale = in > 1 ? static_cast<double>(out - 1) / (in - 1) : 0.0;
+      first = static_cast<int>((i - 1) * scale) - 1;
+      last = static_cast<int>((i + 1) * scale) + 1;
+    }
     if (i == 0 || first < 0) first = 0;
     if (i == in - 1 || last > out - 1) last = out - 1;
   }
@@ -102,19 +118,20 @@ struct ReadersOf {
 struct ResizeBackwardKernel {
   static constexpr int kThreads = kRowThreads;
   PlanesView upstream;
+  Lattice lattice;
   GradientView gradient;
 
   __device__ void operator()(const Block& block) const {
     const Shape& in = gradient.planes.shape;
     const Shape& out = upstream.shape;
     ForEachSample(block, in, [&](int channel, int y, int x) {
-      const ReadersOf rows(y, in.height, out.height), columns(x, in.width, out.width);
+      const ReadersOf rows(y, in.height, out.height, lattice), columns(x, in.width, out.width, lattice);
       Vec sum(0.0);
       for (int row = rows.first; row <= rows.last; ++row) {
-        const Vec weight = BlendAt(row, in.height, out.height).WeightOf(y);
+        const Vec weight = BlendAt(row, in.height, out.height, lattice).WeightOf(y);
         const Real* from = Row(upstream, channel, row);
         for (int column = columns.first; column <= columns.last; ++column) {
-          sum = sum + Load(from + column) * weight * BlendAt(column, in.width, out.width).WeightOf(x);
+          sum = sum + Load(from + column) * weight * BlendAt(column, in.width, out.width, lattice).WeightOf(x);
         }
       }
       StoreGradient(gradient, channel, y, x, sum);
@@ -125,11 +142,19 @@ struct ResizeBackwardKernel {
 }  // namespace
 
 void ResizeForward(Cuda& device, const PlanesView& x, const PlanesView& out) {
-  device.Launch(ResizeForwardKernel{x, out}, RowGrid(out.shape));
+  device.Launch(ResizeForwardKernel{x, Lattice::kCentres, out}, RowGrid(out.shape));
 }
 
 void ResizeBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient) {
-  device.Launch(ResizeBackwardKernel{upstream, gradient}, RowGrid(gradient.planes.shape));
+  device.Launch(ResizeBackwardKernel{upstream, Lattice::kCentres, gradient}, RowGrid(gradient.planes.shape));
+}
+
+void ResizeByCornersForward(Cuda& device, const PlanesView& x, const PlanesView& out) {
+  device.Launch(ResizeForwardKernel{x, Lattice::kCorners, out}, RowGrid(out.shape));
+}
+
+void ResizeByCornersBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient) {
+  device.Launch(ResizeBackwardKernel{upstream, Lattice::kCorners, gradient}, RowGrid(gradient.planes.shape));
 }
 
 void PadForward(Cuda& device, const PlanesView& x, const Margins& margins, Border border, const PlanesView& out) {

@@ -11,5 +11,7 @@ void PadBackward(Cuda& device, const PlanesView& upstream, const Margins& margin
                  const GradientView& gradient);
 void ResizeForward(Cuda& device, const PlanesView& x, const PlanesView& out);
 void ResizeBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient);
+void ResizeByCornersForward(Cuda& device, const PlanesView& x, const PlanesView& out);
+void ResizeByCornersBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient);
 
 LIKENESS_END_TARGET
