@@ -12,6 +12,22 @@
 
 LIKENESS_BEGIN_TARGET
 
+// Of all channels at once: what was left of each, then what there was.
+template <int channels>
+struct VifAllTerms {
+  VifTerms terms;
+  LIKENESS_HD auto operator()(const auto& mean_r, const auto& mean_d, const auto& rr, const auto& dd,
+                              const auto& rd) const {
+    Pack<Vec, 2 * channels> out;
+    for (int c = 0; c < channels; ++c) {
+      const auto one = terms(mean_r.v[c], mean_d.v[c], rr.v[c], dd.v[c], rd.v[c]);
+      out.v[c] = one.v[0];
+      out.v[channels + c] = one.v[1];
+    }
+    return out;
+  }
+};
+
 struct Vifp {
   static MetricInfo Info() {
     MetricInfo info;
@@ -81,26 +97,11 @@ struct Vifp {
   }
 
  private:
-  template <int channels>
-  struct AllTerms {
-    VifTerms terms;
-    LIKENESS_HD auto operator()(const auto& mean_r, const auto& mean_d, const auto& rr, const auto& dd,
-                                const auto& rd) const {
-      Pack<Vec, 2 * channels> out;
-      for (int c = 0; c < channels; ++c) {
-        const auto one = terms(mean_r.v[c], mean_d.v[c], rr.v[c], dd.v[c], rd.v[c]);
-        out.v[c] = one.v[0];
-        out.v[channels + c] = one.v[1];
-      }
-      return out;
-    }
-  };
-
   template <class T, class... In>
   static Planes<false> MapOf(T& t, const VifTerms& terms, const In&... in) {
     const int channels = std::max({in.shape().channels...});
-    if (channels == 1) return MapChannels(t, AllTerms<1>{terms}, 2, Channels<1>(in)...);
-    return MapChannels(t, AllTerms<3>{terms}, 6, Channels<3>(in)...);
+    if (channels == 1) return MapChannels(t, VifAllTerms<1>{terms}, 2, Channels<1>(in)...);
+    return MapChannels(t, VifAllTerms<3>{terms}, 6, Channels<3>(in)...);
   }
 };
 
