@@ -4,6 +4,7 @@
 
 #include "kernels/metrics/slot_cuda.h"
 #include "kernels/ops/cuda_device.h"
+#include "kernels/walks/walks_cuda.h"
 
 namespace likeness::cuda {
 namespace {
@@ -13,6 +14,7 @@ constexpr std::int64_t kAlignment = 256;
 constexpr std::int64_t kScratchBytes = Cuda::kScratchCount * std::int64_t{sizeof(double)};
 // Entries, tables of taps and first blocks of the longest program are under half of this.
 constexpr std::int64_t kTableBytesEach = 256 << 10;
+constexpr std::int64_t kWalkTableBytesEach = 8 << 10;
 
 std::int64_t RoundUp(std::int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -85,7 +87,8 @@ struct Slot::Place {
 
 void Plan(PairTask& task) {
   for (MetricTask& metric : task.metrics) {
-    metric.needs = metric.program->plan(InputOf(task, metric), *metric.settings);
+    metric.needs = metric.walk ? PlanWalk(*metric.walk, task.distorted, metric.want_map)
+                               : metric.program->plan(InputOf(task, metric), *metric.settings);
   }
 }
 
@@ -97,7 +100,7 @@ SlotSizes SizesFor(const PairTask& task) {
   for (const MetricTask& metric : task.metrics) {
     sizes.output_bytes += kAlignment + MapBytes(metric) + GradientBytes(metric, task.distorted);
     if (task.schedule == nullptr) workspace = std::max(workspace, metric.needs.workspace_bytes);
-    sizes.table_bytes += kTableBytesEach;
+    sizes.table_bytes += metric.walk ? kWalkTableBytesEach : kTableBytesEach;
   }
   sizes.work_bytes = kScratchBytes + RoundUp(std::max<std::int64_t>(workspace, 1));
   return sizes;
@@ -151,19 +154,25 @@ bool Slot::Note(PairTask& task, const Place& place) {
   Cuda on(launches_, reinterpret_cast<double*>(work));
   workspace_.arena().Adopt(work + kScratchBytes, SizesFor(task).work_bytes - kScratchBytes);
   workspace_.Follow(task.schedule);
+  std::vector<WalkTask> walks;
   for (const MetricTask& metric : task.metrics) {
     ProgramOutput to;
     to.score = reinterpret_cast<double*>(output);
     output += kAlignment;
-    to.map = reinterpret_cast<float*>(output);
+    if (metric.want_map) to.map = reinterpret_cast<float*>(output);
     output += MapBytes(metric);
-    to.gradient = reinterpret_cast<float*>(output);
+    if (metric.want_gradient) to.gradient = reinterpret_cast<float*>(output);
     output += GradientBytes(metric, task.distorted);
+    if (metric.walk) {
+      walks.push_back({*metric.walk, to});
+      continue;
+    }
     input.want_map = metric.want_map;
     input.want_gradient = metric.want_gradient;
     metric.program->run(input, *metric.settings, to, workspace_, on);
   }
   workspace_.Follow(nullptr);
+  if (!walks.empty()) NoteWalks(on, input.reference, input.distorted, walks);
   if (launches_.overflowed()) {
     launches_.DropLane();
     return false;

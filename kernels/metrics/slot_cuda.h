@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "kernels/cuda/owners.h"
 #include "kernels/metrics/program_cuda.h"
 #include "kernels/ops/sharing.h"
+#include "kernels/walks/walk_request.h"
 
 namespace likeness::cuda {
 
@@ -21,10 +23,14 @@ struct PairResult {
   Tensor gradient;  // likewise; d score / d distorted in the distorted image's channels and layout
 };
 
-// One metric of one pair. `settings` must outlive the scoring.
+using Walk = decltype(WalkRequest::walk);
+
+// One metric of one pair: a program, or a fused walk that takes the pair (CheckWalk). `settings` must outlive the
+// scoring.
 struct MetricTask {
   const Program* program = nullptr;
   const Settings* settings = nullptr;
+  std::optional<Walk> walk;  // instead of the program
   bool want_map = false;
   bool want_gradient = false;
   ProgramNeeds needs;  // by Plan

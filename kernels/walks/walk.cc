@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/parallel.h"
+#include "kernels/walks/pointwise_score.h"
 #include "kernels/walks/tile.h"
 
 namespace likeness {
@@ -45,9 +46,6 @@ TileScratch& ThreadScratch(int ssim_count) {
 
 namespace {
 
-// 10 / ln 10.
-constexpr double kDecibelsPerNeper = 4.342944819032518;
-
 Geometry GeometryOf(const ImageView& image) {
   Geometry geometry;
   const bool planar = image.layout == Layout::kChw && image.channels > 1;
@@ -70,40 +68,11 @@ bool SameBytes(const ImageView& reference, const ImageView& distorted) {
          (reference.layout == distorted.layout || reference.channels == 1);
 }
 
-// The loss whose term and sum stand for `loss` until the sum is known.
-PointwiseLoss TermOf(const PointwiseWalk& walk) {
-  switch (walk.loss) {
-    case PointwiseLoss::kRootMeanSquare:
-    case PointwiseLoss::kSumSquare:
-    case PointwiseLoss::kPsnr:
-      return PointwiseLoss::kMeanSquare;
-    case PointwiseLoss::kSmoothL1:
-      return walk.parameter == 0.0 ? PointwiseLoss::kMeanAbsolute : PointwiseLoss::kHuber;
-    default:
-      return walk.loss;
-  }
-}
-
-// What a sum of terms is multiplied by to become the sum that the loss speaks of.
-double TermScale(const PointwiseWalk& walk) {
-  return walk.loss == PointwiseLoss::kSmoothL1 && walk.parameter > 0.0 ? 1.0 / walk.parameter : 1.0;
-}
-
 void Prepare(const PointwiseWalk& walk, const Geometry& geometry, PreparedWalk* prepared) {
   prepared->term = TermOf(walk);
   prepared->parameter = static_cast<float>(walk.parameter);
-  const double scale = TermScale(walk);
-  prepared->map_scale = static_cast<float>(scale);
-  switch (walk.loss) {
-    case PointwiseLoss::kRootMeanSquare:
-    case PointwiseLoss::kSumSquare:
-    case PointwiseLoss::kPsnr:
-    case PointwiseLoss::kMaximum:
-      prepared->gradient_scale = 1.0f;
-      break;
-    default:
-      prepared->gradient_scale = static_cast<float>(scale / static_cast<double>(geometry.sample_count()));
-  }
+  prepared->map_scale = static_cast<float>(TermScale(walk));
+  prepared->gradient_scale = static_cast<float>(GradientScale(walk, static_cast<double>(geometry.sample_count())));
 }
 
 void Prepare(const SsimWalk& walk, const Geometry& geometry, PreparedWalk* prepared) {
@@ -191,42 +160,14 @@ void Finish(const PointwiseWalk& walk, const Geometry& geometry, const PreparedW
   if (prepared.integer_score) {
     sum /= prepared.term == PointwiseLoss::kMeanSquare ? value_of_one * value_of_one : value_of_one;
   }
-  const double count = static_cast<double>(geometry.sample_count());
-  const double mean = sum * TermScale(walk) / count;
-  float* gradient = prepared.gradient;
-  switch (walk.loss) {
-    case PointwiseLoss::kRootMeanSquare:
-      request->score = std::sqrt(mean);
-      if (gradient != nullptr) {
-        ScaleGradient(geometry, mean > 0.0 ? 0.5 / (count * request->score) : 0.0, gradient);
-      }
-      break;
-    case PointwiseLoss::kSumSquare:
-      request->score = sum;
-      break;
-    case PointwiseLoss::kCharbonnier:
-      request->score = mean + walk.parameter;
-      break;
-    case PointwiseLoss::kPsnr: {
-      const double floored = mean + walk.parameter;
-      const double uncapped = floored > 0.0 ? -10.0 * std::log10(floored) : std::numeric_limits<double>::infinity();
-      request->score = std::min(uncapped, walk.cap);
-      if (gradient != nullptr) {
-        const bool flat = floored == 0.0 || uncapped > walk.cap;
-        ScaleGradient(geometry, flat ? 0.0 : -kDecibelsPerNeper / (count * floored), gradient);
-      }
-      break;
-    }
-    case PointwiseLoss::kMaximum:
-      request->score = sum;
-      if (gradient != nullptr) {
-        // Equal differences of bytes may differ in the last bit as floats.
-        const double slack = prepared.integer_score ? 0.5 / value_of_one : 0.0;
-        FinishMaximumGradient(geometry, static_cast<float>(sum - slack), gradient);
-      }
-      break;
-    default:
-      request->score = mean;
+  const PointwiseScore result = ScoreOf(walk, sum, static_cast<double>(geometry.sample_count()));
+  request->score = result.score;
+  if (prepared.gradient == nullptr || !HasLateGradient(walk)) return;
+  if (walk.loss == PointwiseLoss::kMaximum) {
+    const double threshold = sum - MaximumSlack(prepared.integer_score, value_of_one);
+    FinishMaximumGradient(geometry, static_cast<float>(threshold), prepared.gradient);
+  } else {
+    ScaleGradient(geometry, result.late_scale, prepared.gradient);
   }
 }
 
@@ -280,10 +221,7 @@ void RunWalks(const WalkTable& table, const ImageView& reference, const ImageVie
   for (std::size_t k = 0; k < requests.size(); ++k) {
     PreparedWalk& walk = prepared[k];
     std::visit([&](const auto& spec) { walks::Prepare(spec, geometry, &walk); }, requests[k]->walk);
-    const bool has_integer_term = walk.term == PointwiseLoss::kMeanAbsolute ||
-                                  walk.term == PointwiseLoss::kMeanSquare || walk.term == PointwiseLoss::kMeanSigned ||
-                                  walk.term == PointwiseLoss::kMaximum;
-    walk.integer_score = same_bytes && !walk.is_ssim && has_integer_term;
+    walk.integer_score = same_bytes && !walk.is_ssim && walks::HasIntegerTerm(walk.term);
     walks::ShapeOutputs(distorted, requests[k], &walk);
     job.needs_values |= !walk.integer_score || walk.map != nullptr || walk.gradient != nullptr;
     job.ssim_count += walk.is_ssim ? 1 : 0;

@@ -1,39 +1,9 @@
-#include <cuda_fp16.h>
-
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/load/load_cuda.h"
+#include "kernels/ops/load/sample_cuda.cuh"
 
 LIKENESS_BEGIN_TARGET
 namespace {
-
-// One sample on the [0, 1] scale.
-__device__ Vec ReadSample(const ImageView& image, int channel, int y, int x) {
-  const auto* row = static_cast<const std::byte*>(image.data);
-  std::int64_t at;  // in samples
-  if (image.layout == Layout::kHwc) {
-    row += y * image.row_bytes;
-    at = std::int64_t{x} * image.channels + channel;
-  } else {
-    row += (std::int64_t{channel} * image.height + y) * image.row_bytes;
-    at = x;
-  }
-  Vec value(0.0);
-  switch (image.type) {
-    case PixelType::kUint8:
-      value = Vec(reinterpret_cast<const std::uint8_t*>(row)[at]);
-      break;
-    case PixelType::kUint16:
-      value = Vec(reinterpret_cast<const std::uint16_t*>(row)[at]);
-      break;
-    case PixelType::kFloat16:
-      value = Vec(__half2float(reinterpret_cast<const __half*>(row)[at]));
-      break;
-    case PixelType::kFloat32:
-      value = Vec(reinterpret_cast<const float*>(row)[at]);
-      break;
-  }
-  return value / Vec(image.value_of_one);
-}
 
 __device__ std::int64_t TensorIndex(const Shape& shape, Layout layout, int channel, int y, int x) {
   return layout == Layout::kHwc ? (std::int64_t{y} * shape.width + x) * shape.channels + channel

@@ -1,0 +1,138 @@
+// How walks read a pair under CUDA: samples as floats on the [0, 1] scale, numbered in the order of the distorted
+// image.
+#pragma once
+
+#include "kernels/ops/load/sample_cuda.cuh"
+
+LIKENESS_BEGIN_TARGET
+
+// sample / value_of_one, correctly rounded, in three instructions where the scale is that of files: the product with
+// the reciprocal is off by at most one unit in the last place, and its remainder is exact. walks_test.cc compares every
+// uint8 and uint16 with the division.
+struct ValueScale {
+  float one = 1.0f;
+  float reciprocal = 1.0f;
+  bool by_product = false;
+
+  ValueScale() = default;
+  explicit ValueScale(const ImageView& image)
+      : one(static_cast<float>(image.value_of_one)),
+        reciprocal(1.0f / one),
+        by_product((image.type == PixelType::kUint8 || image.type == PixelType::kUint16) &&
+                   (one == 255.0f || one == 65535.0f)) {}
+
+  __device__ float operator()(float sample) const {
+    if (!by_product) return sample / one;
+    const float quotient = sample * reciprocal;
+    return std::fma(std::fma(-quotient, one, sample), reciprocal, quotient);
+  }
+};
+
+template <class T>
+struct alignas(4 * sizeof(T)) Four {
+  T v[4];
+};
+
+// Two images of one size and channel count, without alpha.
+class PairSamples {
+ public:
+  PairSamples(const ImageView& reference, const ImageView& distorted)
+      : reference_(reference),
+        distorted_(distorted),
+        reference_scale_(reference),
+        distorted_scale_(distorted),
+        count_(distorted.pixel_count() * distorted.channels),
+        flat_(IsPacked(reference) && IsPacked(distorted) &&
+              (reference.layout == distorted.layout || reference.channels == 1)) {}
+
+  __host__ __device__ std::int64_t count() const { return count_; }
+
+  // Values r and d of sample i.
+  __device__ void Read(std::int64_t i, float* r, float* d) const {
+    if (flat_) {
+      *r = reference_scale_(StoredSample(reference_.data, reference_.type, i));
+      *d = distorted_scale_(StoredSample(distorted_.data, distorted_.type, i));
+    } else {
+      ReadApart(i, r, d);
+    }
+  }
+
+  // Whether EvenErrors may be called: images are packed, in one order, and of one type.
+  bool even() const { return flat_ && reference_.type == distorted_.type; }
+
+  // d - r of kVectors groups of four samples that begin at `first`, `first + step`, ..., which are multiples of 4.
+  // Beyond the last sample they are anything: memory is read up to the next multiple of 16 bytes.
+  template <int kVectors>
+  __device__ __forceinline__ void EvenErrors(std::int64_t first, std::int64_t step, float* e) const {
+    switch (distorted_.type) {
+      case PixelType::kUint8:
+        return EvenErrorsOf<kVectors, std::uint8_t>(first, step, e);
+      case PixelType::kUint16:
+        return EvenErrorsOf<kVectors, std::uint16_t>(first, step, e);
+      case PixelType::kFloat16:
+        return EvenErrorsOf<kVectors, __half>(first, step, e);
+      default:
+        return EvenErrorsOf<kVectors, float>(first, step, e);
+    }
+  }
+
+  // The same of any pair, sample by sample.
+  template <int kVectors>
+  __device__ __forceinline__ void UnevenErrors(std::int64_t first, std::int64_t step, float* e) const {
+#pragma unroll
+    for (int k = 0; k < 4 * kVectors; ++k) {
+      const std::int64_t i = first + k / 4 * step + k % 4;
+      float r = 0.0f, d = 0.0f;
+      if (i < count_) Read(i, &r, &d);
+      e[k] = d - r;
+    }
+  }
+
+ private:
+  static bool IsPacked(const ImageView& image) {
+    const int channels = image.layout == Layout::kHwc ? image.channels : 1;
+    return image.row_bytes == std::int64_t{image.width} * channels * BytesPerSample(image.type);
+  }
+
+  // All loads first, so that they are under way together.
+  template <int kVectors, class Sample>
+  __device__ __forceinline__ void EvenErrorsOf(std::int64_t first, std::int64_t step, float* e) const {
+    Four<Sample> r[kVectors] = {}, d[kVectors] = {};
+#pragma unroll
+    for (int k = 0; k < kVectors; ++k) {
+      const std::int64_t at = first + k * step;
+      if (at >= count_) break;
+      r[k] = *reinterpret_cast<const Four<Sample>*>(static_cast<const Sample*>(reference_.data) + at);
+      d[k] = *reinterpret_cast<const Four<Sample>*>(static_cast<const Sample*>(distorted_.data) + at);
+    }
+#pragma unroll
+    for (int k = 0; k < 4 * kVectors; ++k) {
+      e[k] = distorted_scale_(ToFloat(d[k / 4].v[k % 4])) - reference_scale_(ToFloat(r[k / 4].v[k % 4]));
+    }
+  }
+
+  // A pair of which one is HWC and the other CHW is rare.
+  __device__ void ReadApart(std::int64_t i, float* r, float* d) const {
+    int channel, y, x;
+    if (distorted_.layout == Layout::kHwc) {
+      channel = static_cast<int>(i % distorted_.channels);
+      x = static_cast<int>(i / distorted_.channels % distorted_.width);
+      y = static_cast<int>(i / distorted_.channels / distorted_.width);
+    } else {
+      x = static_cast<int>(i % distorted_.width);
+      y = static_cast<int>(i / distorted_.width % distorted_.height);
+      channel = static_cast<int>(i / distorted_.width / distorted_.height);
+    }
+    *r = Bare(ReadSample(reference_, channel, y, x));
+    *d = Bare(ReadSample(distorted_, channel, y, x));
+  }
+
+  ImageView reference_;
+  ImageView distorted_;
+  ValueScale reference_scale_;
+  ValueScale distorted_scale_;
+  std::int64_t count_;
+  bool flat_;  // sample i of one is sample i of the other
+};
+
+LIKENESS_END_TARGET

@@ -1,0 +1,295 @@
+// One reading of the pair serves all its pointwise walks: sums, maps, and the gradients that need no score. Gradients
+// that do are written by a second reading, and a maximum's share is counted by one before that: pixels are cheaper to
+// read again than a gradient is to write twice.
+//
+// Floor: the bytes of both images, of the maps and gradients, and of both images once more for a late gradient, twice
+// for a maximum's. At 8 bit a score reads 2 bytes a sample. nvcc 13.0 for sm_90: 92 registers for the first reading,
+// 60 for the others (124 and 84 where the images differ in type or layout), 24 KiB of shared memory, no spills.
+#include "kernels/metrics/pointwise/pointwise_math.h"
+#include "kernels/ops/cuda_rows.cuh"
+#include "kernels/walks/pointwise_cuda.h"
+#include "kernels/walks/pointwise_score.h"
+
+LIKENESS_BEGIN_TARGET
+namespace {
+
+// More walks take another reading. There are as many losses.
+constexpr int kMaxTerms = 12;
+constexpr int kMaxBlocks = 1024;
+// Groups of four samples that a thread has in hand. Two take 140 registers.
+constexpr int kVectors = 1;
+constexpr int kRoundSamples = 4 * kVectors * kRowThreads;
+static_assert(kMaxTerms * (kMaxBlocks + 2) <= Cuda::kScratchCount);
+
+// What the second reading needs of the first.
+struct Late {
+  double scale;      // of the gradient
+  double threshold;  // kMaximum: samples whose |e| is at least this share it
+};
+
+enum class Pass { kScore, kCountTies, kGradient };
+
+// A walk's part in one reading.
+struct Term {
+  PointwiseWalk walk;
+  PointwiseLoss loss;  // TermOf(walk)
+  double unit;         // sums are of integers: steps of which this many make 1; else 0
+  double slack;        // of the maximum
+  float map_scale;
+  float gradient_scale;
+  Late* late;  // where the gradient comes late, else null
+  float* map;
+  float* gradient;
+  double* score;
+};
+
+template <class F>
+__device__ __forceinline__ float ValueAt(const F& f, float e) {
+  return Bare(f(Vec(0.0), Vec(e)));
+}
+template <class F>
+__device__ __forceinline__ float SlopeAt(const F& f, float e) {
+  return Bare(f(Vec(0.0), Dual<Vec, 1>::Variable(Vec(e), 0)).d[0]);
+}
+
+// Of a maximum: 1 for the samples that reach it.
+struct Reaches {
+  float threshold;
+};
+__device__ __forceinline__ float ValueAt(const Reaches& f, float e) {
+  return std::fabs(e) >= f.threshold ? 1.0f : 0.0f;
+}
+__device__ __forceinline__ float SlopeAt(const Reaches& f, float e) {
+  return e == 0.0f || std::fabs(e) < f.threshold ? 0.0f : std::copysign(1.0f, e);
+}
+
+// The first `count` of four, at a multiple of 16 bytes.
+__device__ __forceinline__ void StoreFour(const Four<float>& values, int count, float* to) {
+  if (count >= 4) {
+    *reinterpret_cast<Four<float>*>(to) = values;
+    return;
+  }
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    if (k < count) to[k] = values.v[k];
+  }
+}
+
+template <Pass pass, bool even>
+struct PointwiseKernel {
+  static constexpr int kThreads = kRowThreads;
+  PairSamples pair;
+  const Term* terms;
+  int term_count;
+  int rounds;  // of a block
+  double* partials;
+
+  // The errors in hand: sample i of a vector is e[i], at first + vector * 4 * kThreads.
+  struct Errors {
+    float e[4 * kVectors];
+    std::int64_t first;
+    int valid[kVectors];  // samples of a vector that exist
+  };
+
+  __device__ void operator()(const Block& block) const {
+    // The sums wait here while the terms take turns, each thread's in a place of its own.
+    __shared__ double sums[kMaxTerms][kThreads];
+    for (int k = 0; k < term_count; ++k) sums[k][threadIdx.x] = 0.0;
+    for (int round = 0; round < rounds; ++round) {
+      Errors in;
+      in.first = (std::int64_t{block.x} * rounds + round) * kRoundSamples + 4 * static_cast<int>(threadIdx.x);
+      if (in.first >= pair.count()) break;
+#pragma unroll
+      for (int v = 0; v < kVectors; ++v) {
+        const std::int64_t left = pair.count() - in.first - v * 4 * kThreads;
+        in.valid[v] = static_cast<int>(left < 0 ? 0 : left > 4 ? 4 : left);
+      }
+      if constexpr (even) {
+        pair.EvenErrors<kVectors>(in.first, 4 * kThreads, in.e);
+      } else {
+        pair.UnevenErrors<kVectors>(in.first, 4 * kThreads, in.e);
+      }
+      for (int k = 0; k < term_count; ++k) {
+        const Term term = terms[k];
+        double& sum = sums[k][threadIdx.x];
+        if constexpr (pass == Pass::kScore) {
+          sum = Score(term, in, sum);
+        } else {
+          sum = Finish(term, in, sum);
+        }
+      }
+    }
+    if constexpr (pass != Pass::kGradient) {
+      for (int k = 0; k < term_count; ++k) {
+        const bool maximum = pass == Pass::kScore && terms[k].loss == PointwiseLoss::kMaximum;
+        const double mine = sums[k][threadIdx.x];
+        const double sum = maximum ? CombineBlock(mine, TakeMax{}) : CombineBlock(mine, AddUp{});
+        if (threadIdx.x == 0) partials[std::int64_t{k} * block.grid.x + block.x] = sum;
+      }
+    }
+  }
+
+  __device__ double Score(const Term& term, const Errors& in, double sum) const {
+    const double p = term.walk.parameter;
+    switch (term.loss) {
+      case PointwiseLoss::kMeanSquare:
+        return Write(term, SquaredError{}, in, sum + Sum(term, SquaredError{}, in));
+      case PointwiseLoss::kMeanSigned:
+        return Write(term, Difference{}, in, sum + Sum(term, Difference{}, in));
+      case PointwiseLoss::kMaximum: {
+        const double largest = Sum<true>(term, AbsoluteError{}, in);
+        return Write(term, AbsoluteError{}, in, largest > sum ? largest : sum);
+      }
+      case PointwiseLoss::kHuber:
+        return Write(term, HuberError{p}, in, sum + Sum(term, HuberError{p}, in));
+      case PointwiseLoss::kLogCosh:
+        return Write(term, LogCoshError{}, in, sum + Sum(term, LogCoshError{}, in));
+      case PointwiseLoss::kCharbonnier:
+        // The mean is of the shifted loss and the parameter is added at the end, so that equal images score it exactly.
+        return Write(term, CharbonnierError{p}, in, sum + Sum(term, ShiftedCharbonnierError{p}, in));
+      case PointwiseLoss::kShiftedCharbonnier:
+        return Write(term, ShiftedCharbonnierError{p}, in, sum + Sum(term, ShiftedCharbonnierError{p}, in));
+      default:  // TermOf has reduced every other loss to one of these
+        return Write(term, AbsoluteError{}, in, sum + Sum(term, AbsoluteError{}, in));
+    }
+  }
+
+  __device__ double Finish(const Term& term, const Errors& in, double sum) const {
+    if (term.loss != PointwiseLoss::kMaximum) return Write(term, SquaredError{}, in, sum);
+    const Reaches reaches{static_cast<float>(term.late->threshold)};
+    return Write(term, reaches, in, pass == Pass::kCountTies ? sum + Sum(term, reaches, in) : sum);
+  }
+
+  // Float sums of four samples: those of bytes are exact.
+  template <bool maximum = false, class F>
+  __device__ __forceinline__ double Sum(const Term& term, const F& f, const Errors& in) const {
+    const bool in_steps = pass == Pass::kScore && term.unit != 0.0;
+    const float unit = static_cast<float>(term.unit);
+    float sum = 0.0f;
+#pragma unroll
+    for (int k = 0; k < 4 * kVectors; ++k) {
+      const float e = in_steps ? std::nearbyint(in.e[k] * unit) : in.e[k];
+      const float value = k % 4 < in.valid[k / 4] ? ValueAt(f, e) : 0.0f;
+      sum = maximum ? (value > sum ? value : sum) : sum + value;
+    }
+    return static_cast<double>(sum);
+  }
+
+  // Returns `sum` for its caller's sake.
+  template <class F>
+  __device__ __forceinline__ double Write(const Term& term, const F& f, const Errors& in, double sum) const {
+    const bool writes_gradient = term.gradient != nullptr && pass == (term.late ? Pass::kGradient : Pass::kScore);
+    if (pass == Pass::kScore && term.map != nullptr) {
+      Store(in, term.map, [&](float e) { return ValueAt(f, e) * term.map_scale; });
+    }
+    if (writes_gradient) {
+      const float scale = term.late ? static_cast<float>(term.late->scale) : term.gradient_scale;
+      Store(in, term.gradient, [&](float e) { return SlopeAt(f, e) * scale; });
+    }
+    return sum;
+  }
+
+  template <class F>
+  __device__ __forceinline__ void Store(const Errors& in, float* to, const F& f) const {
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) {
+      Four<float> four;
+#pragma unroll
+      for (int k = 0; k < 4; ++k) four.v[k] = f(in.e[4 * v + k]);
+      StoreFour(four, in.valid[v], to + in.first + v * 4 * kThreads);
+    }
+  }
+};
+
+// Block x combines what the blocks of a reading left for term x.
+template <Pass pass>
+struct PointwiseScoreKernel {
+  static constexpr int kThreads = kRowThreads;
+  const Term* terms;
+  const double* partials;
+  int count;  // of partials a term
+  double sample_count;
+
+  __device__ void operator()(const Block& block) const {
+    const Term term = terms[block.x];
+    const bool maximum = pass == Pass::kScore && term.loss == PointwiseLoss::kMaximum;
+    double sum = 0.0;
+    for (int i = threadIdx.x; i < count; i += kThreads) {
+      const double part = partials[std::int64_t{block.x} * count + i];
+      sum = maximum ? TakeMax{}(sum, part) : sum + part;
+    }
+    sum = maximum ? CombineBlock(sum, TakeMax{}) : CombineBlock(sum, AddUp{});
+    if (threadIdx.x != 0) return;
+    if constexpr (pass == Pass::kCountTies) {
+      if (term.loss == PointwiseLoss::kMaximum) term.late->scale = 1.0 / (sum > 1.0 ? sum : 1.0);
+      return;
+    }
+    if (term.unit != 0.0) sum /= term.loss == PointwiseLoss::kMeanSquare ? term.unit * term.unit : term.unit;
+    const walks::PointwiseScore result = walks::ScoreOf(term.walk, sum, sample_count);
+    *term.score = result.score;
+    if (term.late != nullptr) *term.late = {result.late_scale, sum - term.slack};
+  }
+};
+
+// At most kMaxTerms walks.
+void NoteGroup(Cuda& device, const PairSamples& pair, bool same_bytes, double value_of_one,
+               std::span<const PointwiseTask> tasks) {
+  auto* late = reinterpret_cast<Late*>(device.scratch() + kMaxTerms * kMaxBlocks);
+  const double sample_count = static_cast<double>(pair.count());
+  std::vector<Term> terms, late_terms;
+  bool has_maximum = false;
+  for (const auto& [walk, to] : tasks) {
+    Term& term = terms.emplace_back();
+    term.walk = walk;
+    term.loss = walks::TermOf(walk);
+    const bool integer = same_bytes && walks::HasIntegerTerm(term.loss);
+    term.unit = integer ? value_of_one : 0.0;
+    term.map_scale = static_cast<float>(walks::TermScale(walk));
+    term.gradient_scale = static_cast<float>(walks::GradientScale(walk, sample_count));
+    term.slack = walks::MaximumSlack(integer, value_of_one);
+    term.late = nullptr;
+    term.map = to.map;
+    term.gradient = to.gradient;
+    term.score = to.score;
+    if (to.gradient == nullptr || !walks::HasLateGradient(walk)) continue;
+    term.late = late + late_terms.size();
+    late_terms.push_back(term);
+    has_maximum |= walk.loss == PointwiseLoss::kMaximum;
+  }
+  const std::int64_t all_rounds = (pair.count() + kRoundSamples - 1) / kRoundSamples;
+  const int rounds = static_cast<int>((all_rounds + kMaxBlocks - 1) / kMaxBlocks);
+  const int blocks = static_cast<int>((all_rounds + rounds - 1) / rounds);
+  double* partials = device.scratch();
+  const auto table = [&](const std::vector<Term>& list) {
+    return device.Table(list.data(), static_cast<std::int64_t>(list.size()));
+  };
+  const auto read = [&]<Pass pass>(std::integral_constant<Pass, pass>, const Term* list, int count) {
+    if (pair.even()) {
+      device.Launch(PointwiseKernel<pass, true>{pair, list, count, rounds, partials}, {blocks});
+    } else {
+      device.Launch(PointwiseKernel<pass, false>{pair, list, count, rounds, partials}, {blocks});
+    }
+    if constexpr (pass != Pass::kGradient) {
+      device.Launch(PointwiseScoreKernel<pass>{list, partials, blocks, sample_count}, {count});
+    }
+  };
+  read(std::integral_constant<Pass, Pass::kScore>(), table(terms), static_cast<int>(terms.size()));
+  if (late_terms.empty()) return;
+  const Term* list = table(late_terms);
+  const int count = static_cast<int>(late_terms.size());
+  if (has_maximum) read(std::integral_constant<Pass, Pass::kCountTies>(), list, count);
+  read(std::integral_constant<Pass, Pass::kGradient>(), list, count);
+}
+
+}  // namespace
+
+void NotePointwise(Cuda& device, const PairSamples& pair, bool same_bytes, double value_of_one,
+                   std::span<const PointwiseTask> tasks) {
+  while (!tasks.empty()) {
+    const std::size_t count = std::min<std::size_t>(tasks.size(), kMaxTerms);
+    NoteGroup(device, pair, same_bytes, value_of_one, tasks.first(count));
+    tasks = tasks.subspan(count);
+  }
+}
+
+LIKENESS_END_TARGET

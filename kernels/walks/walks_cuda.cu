@@ -1,0 +1,26 @@
+#include "kernels/walks/pointwise_cuda.h"
+#include "kernels/walks/walks_cuda.h"
+
+LIKENESS_BEGIN_TARGET
+
+void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distorted, std::span<const WalkTask> walks) {
+  const PairSamples pair(reference, distorted);
+  const bool same_bytes = reference.type == PixelType::kUint8 && distorted.type == PixelType::kUint8 &&
+                          reference.value_of_one == distorted.value_of_one;
+  std::vector<PointwiseTask> pointwise;
+  for (const auto& [walk, to] : walks) {
+    if (const auto* loss = std::get_if<PointwiseWalk>(&walk)) pointwise.push_back({*loss, to});
+  }
+  NotePointwise(device, pair, same_bytes, distorted.value_of_one, pointwise);
+}
+
+ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_map) {
+  ProgramNeeds needs;
+  if (!want_map) return needs;
+  const int span = std::holds_alternative<SsimWalk>(walk) ? 10 : 0;
+  needs.map = {distorted.width - span, distorted.height - span, distorted.channels};
+  needs.map_offset = span / 2;
+  return needs;
+}
+
+LIKENESS_END_TARGET

@@ -1,0 +1,32 @@
+// The fused walks under CUDA. They are noted in the lane of the pair like a program, so that batches of any mix of
+// sizes ride together, and need no workspace but the device's scratch.
+//
+// What walk.h says of scores holds here too: they do not depend on who rides along nor on the outputs asked for, and
+// are exact where both images are uint8 on one scale.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "kernels/metrics/program_cuda.h"
+#include "kernels/ops/cuda_device.h"
+#include "kernels/walks/walk_request.h"
+
+namespace likeness::cuda {
+
+using Walk = decltype(WalkRequest::walk);
+
+// One walk and where its results go. Null: no map, no gradient.
+struct WalkTask {
+  Walk walk;
+  ProgramOutput to;
+};
+
+// Notes all walks of a pair, which passed CheckWalk (walk.h). Views and outputs are in the memory of the GPU, at
+// multiples of 16 bytes, and images may be read up to the next such multiple.
+void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distorted, std::span<const WalkTask> walks);
+
+// The shape and offset of a walk's map; no workspace.
+ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_map);
+
+}  // namespace likeness::cuda

@@ -1,0 +1,316 @@
+// The fused walks under CUDA, run on the CPU: against the same definitions in double (tests/unit/walk_naive.h), against
+// the CPU's walks, in batches, with identical images.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/metrics/slot_cuda.h"
+#include "kernels/walks/walk.h"
+#include "tests/unit/walk_naive.h"
+
+namespace likeness::cuda {
+namespace {
+
+using walk_test::GoldenPair;
+using walk_test::Naive;
+using walk_test::NaiveResult;
+using walk_test::Pair;
+
+std::vector<Walk> PointwiseWalks() {
+  using enum PointwiseLoss;
+  return {
+      PointwiseWalk{kMeanAbsolute}, PointwiseWalk{kMeanSquare},        PointwiseWalk{kRootMeanSquare},
+      PointwiseWalk{kSumSquare},    PointwiseWalk{kMeanSigned},        PointwiseWalk{kPsnr},
+      PointwiseWalk{kPsnr, 1e-8},   PointwiseWalk{kPsnr, 0.0, 20.0},   PointwiseWalk{kMaximum},
+      PointwiseWalk{kHuber, 0.05},  PointwiseWalk{kSmoothL1, 0.05},    PointwiseWalk{kSmoothL1, 0.0},
+      PointwiseWalk{kLogCosh},      PointwiseWalk{kCharbonnier, 1e-3}, PointwiseWalk{kShiftedCharbonnier, 1.0 / 255}};
+}
+
+PairTask TaskOf(const Pair& pair, const std::vector<Walk>& walks, bool want_map, bool want_gradient) {
+  PairTask task;
+  task.reference = pair.reference.view;
+  task.distorted = pair.distorted.view;
+  for (const Walk& walk : walks) {
+    MetricTask& metric = task.metrics.emplace_back();
+    metric.walk = walk;
+    metric.want_map = want_map;
+    metric.want_gradient = want_gradient;
+  }
+  Plan(task);
+  return task;
+}
+
+void Score(const std::vector<PairTask*>& tasks) {
+  SlotSizes sizes;
+  for (const PairTask* task : tasks) {
+    const SlotSizes each = SizesFor(*task);
+    sizes.input_bytes += each.input_bytes;
+    sizes.output_bytes += each.output_bytes;
+    sizes.table_bytes += each.table_bytes;
+    sizes.work_bytes += each.work_bytes;
+  }
+  cuda::Slot slot;
+  ASSERT_FALSE(cuda::Slot::Create(0, sizes, &slot).failed());
+  int count = 0;
+  ASSERT_FALSE(slot.Score(tasks, &count).failed());
+  ASSERT_EQ(count, static_cast<int>(tasks.size()));
+  for (const PairTask* task : tasks) ASSERT_FALSE(task->failure.failed());
+}
+
+PairTask Scored(const Pair& pair, const std::vector<Walk>& walks, bool want_map = true, bool want_gradient = true) {
+  PairTask task = TaskOf(pair, walks, want_map, want_gradient);
+  Score({&task});
+  return task;
+}
+
+std::int64_t IndexIn(const Tensor& tensor, int c, int y, int x) {
+  return tensor.layout == Layout::kChw ? (std::int64_t{c} * tensor.height + y) * tensor.width + x
+                                       : (std::int64_t{y} * tensor.width + x) * tensor.channels + c;
+}
+
+// Largest distance over the largest magnitude, or over `least` if that is more.
+double TensorError(const Tensor& tensor, const walk_test::Planes& expected, double least) {
+  EXPECT_EQ(tensor.width, expected.width);
+  EXPECT_EQ(tensor.height, expected.height);
+  EXPECT_EQ(tensor.channels, expected.channels);
+  double error = 0.0, magnitude = least;
+  for (int c = 0; c < expected.channels; ++c) {
+    for (int y = 0; y < expected.height; ++y) {
+      for (int x = 0; x < expected.width; ++x) {
+        const double value = tensor.data[IndexIn(tensor, c, y, x)];
+        if (!std::isfinite(value)) return std::numeric_limits<double>::infinity();
+        error = std::max(error, std::abs(value - expected.at(c, y, x)));
+        magnitude = std::max(magnitude, std::abs(expected.at(c, y, x)));
+      }
+    }
+  }
+  return error / magnitude;
+}
+
+// Tolerances are those of tests/unit/walk_test.cc, whose reasons hold here. Log cosh is the program's formula, which
+// cancels above |e| = 0.05: 1e-7 of values from 1e-3 on.
+void ExpectNearNaive(const Pair& pair, const std::vector<Walk>& walks) {
+  const PairTask task = Scored(pair, walks);
+  for (std::size_t i = 0; i < walks.size(); ++i) {
+    SCOPED_TRACE("walk " + std::to_string(i));
+    WalkRequest request;
+    request.walk = walks[i];
+    const NaiveResult expected = Naive(request, pair.reference.values, pair.distorted.values);
+    const PairResult& actual = task.metrics[i].result;
+    const bool ssim = std::holds_alternative<SsimWalk>(walks[i]);
+    const auto* pointwise = std::get_if<PointwiseWalk>(&walks[i]);
+    const bool log_cosh = pointwise != nullptr && pointwise->loss == PointwiseLoss::kLogCosh;
+    const double scale = ssim ? 1.0 : std::max(std::abs(expected.score), 1e-9);
+    EXPECT_NEAR(actual.score, expected.score, (ssim ? 1e-6 : log_cosh ? 1e-4 : 3e-5) * scale);
+    EXPECT_LT(TensorError(actual.map, expected.map, ssim ? 1.0 : 1e-30), ssim ? 5e-5 : 3e-5) << "map";
+    EXPECT_LT(TensorError(actual.gradient, expected.gradient, 1e-30), ssim ? 5e-4 : 3e-5) << "gradient";
+    EXPECT_EQ(actual.gradient.layout, pair.distorted.view.layout);
+    EXPECT_EQ(actual.map.offset_x, ssim ? 5 : 0);
+  }
+}
+
+struct Size {
+  int width, height, channels;
+};
+
+constexpr PixelType kTypes[] = {PixelType::kUint8, PixelType::kUint16, PixelType::kFloat16, PixelType::kFloat32};
+constexpr Layout kLayouts[] = {Layout::kHwc, Layout::kChw};
+
+// One block, a part of one, several rounds of one.
+TEST(PointwiseWalks, EveryTypeAndLayoutIsNearTheNaiveVersion) {
+  for (const Size& s : {Size{17, 23, 3}, {53, 21, 3}, {2048, 3, 1}}) {
+    for (const PixelType type : kTypes) {
+      for (const Layout layout : kLayouts) {
+        SCOPED_TRACE(std::to_string(s.width) + "x" + std::to_string(s.height) + " " + PixelTypeName(type));
+        ExpectNearNaive(GoldenPair(s.width, s.height, s.channels, type, layout, s.width == 17 ? 3 : 0),
+                        PointwiseWalks());
+      }
+    }
+  }
+}
+
+TEST(PointwiseWalks, ThinImages) {
+  for (const Size& s : {Size{1, 1, 1}, {1, 37, 3}, {37, 1, 3}, {4, 3, 1}}) {
+    ExpectNearNaive(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc), PointwiseWalks());
+  }
+}
+
+TEST(PointwiseWalks, LargeOddImageIsNearTheNaiveVersion) {
+  for (const Layout layout : kLayouts) {
+    ExpectNearNaive(GoldenPair(301, 197, 3, PixelType::kUint8, layout), PointwiseWalks());
+  }
+}
+
+TEST(PointwiseWalks, MixedTypesAndLayouts) {
+  const std::vector<Walk> walks = {PointwiseWalk{PointwiseLoss::kMeanSquare},
+                                   PointwiseWalk{PointwiseLoss::kHuber, 0.05}};
+  for (const PixelType type : {PixelType::kUint8, PixelType::kFloat32}) {
+    for (const Layout reference : kLayouts) {
+      for (const Layout distorted : kLayouts) {
+        Pair pair = GoldenPair(53, 29, 3, PixelType::kUint8, distorted);
+        pair.reference = GoldenPair(53, 29, 3, type, reference).reference;
+        ExpectNearNaive(pair, walks);
+      }
+    }
+  }
+}
+
+// Blocks take several rounds here, and sums of bytes are the CPU's to the bit. Half a million samples of it suffice.
+TEST(PointwiseWalks, BytesScoreAsOnTheCpu) {
+  const Pair pair = GoldenPair(1933, 1111, 1, PixelType::kUint8, Layout::kHwc);
+  using enum PointwiseLoss;
+  const std::vector<Walk> walks = {PointwiseWalk{kMeanAbsolute}, PointwiseWalk{kMeanSquare}, PointwiseWalk{kPsnr},
+                                   PointwiseWalk{kMeanSigned}, PointwiseWalk{kMaximum}};
+  const PairTask task = Scored(pair, walks, false, false);
+  for (std::size_t i = 0; i < walks.size(); ++i) {
+    WalkRequest request;
+    request.walk = walks[i];
+    WalkRequest* const one[] = {&request};
+    RunWalks(*GetWalkTable(WalkInstructionSets().back()), pair.reference.view, pair.distorted.view, one);
+    EXPECT_EQ(task.metrics[i].result.score, request.score) << i;
+  }
+}
+
+// Every uint8 and uint16 becomes the correctly rounded quotient. A map of |e| against zeros shows the values.
+TEST(PointwiseWalks, ValuesAreRoundedQuotients) {
+  const auto zero = [](int, int, int) { return 0; };
+  for (const auto& [type, value_of_one] : {std::pair(PixelType::kUint8, 255.0), std::pair(PixelType::kUint8, 100.0),
+                                           std::pair(PixelType::kUint16, 65535.0), std::pair(PixelType::kUint16, 255.0),
+                                           std::pair(PixelType::kUint16, 1023.0)}) {
+    const int width = type == PixelType::kUint8 ? 256 : 65536;
+    Pair pair{walk_test::MakeImage(width, 1, 1, type, Layout::kHwc, zero),
+              walk_test::MakeImage(width, 1, 1, type, Layout::kHwc, zero)};
+    for (int x = 0; x < width; ++x) {
+      const auto sample = static_cast<std::uint16_t>(x);
+      if (type == PixelType::kUint8) pair.distorted.bytes[x] = static_cast<std::uint8_t>(x);
+      if (type == PixelType::kUint16) std::memcpy(&pair.distorted.bytes[2 * x], &sample, 2);
+    }
+    std::fill(pair.reference.bytes.begin(), pair.reference.bytes.end(), 0);
+    pair.distorted.view.value_of_one = value_of_one;
+    const PairTask task = Scored(pair, {PointwiseWalk{PointwiseLoss::kMeanAbsolute}}, true, false);
+    for (int x = 0; x < width; ++x) {
+      ASSERT_EQ(task.metrics[0].result.map.data[x], static_cast<float>(x) / static_cast<float>(value_of_one)) << x;
+    }
+  }
+}
+
+bool SameBits(const Tensor& a, const Tensor& b) {
+  return a.sample_count() == b.sample_count() &&
+         (a.empty() || std::memcmp(a.data.get(), b.data.get(), a.sample_count() * sizeof(float)) == 0);
+}
+bool SameBits(double a, double b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+
+void ExpectIdentity(const std::vector<Walk>& walks, const Size& s) {
+  for (const PixelType type : kTypes) {
+    Pair pair = GoldenPair(s.width, s.height, s.channels, type, Layout::kHwc);
+    pair.distorted = pair.reference;
+    pair.distorted.view.data = pair.distorted.bytes.data();
+    const PairTask task = Scored(pair, walks);
+    for (std::size_t i = 0; i < walks.size(); ++i) {
+      SCOPED_TRACE("walk " + std::to_string(i));
+      const PairResult& result = task.metrics[i].result;
+      double expected = 0.0;
+      if (const auto* ssim = std::get_if<SsimWalk>(&walks[i])) {
+        expected = ssim->scale + ssim->offset;
+        for (std::int64_t k = 0; k < result.map.sample_count(); ++k) ASSERT_EQ(result.map.data[k], expected);
+      } else {
+        const auto& pointwise = std::get<PointwiseWalk>(walks[i]);
+        if (pointwise.loss == PointwiseLoss::kMeanSigned) continue;
+        if (pointwise.loss == PointwiseLoss::kCharbonnier) expected = pointwise.parameter;
+        if (pointwise.loss == PointwiseLoss::kPsnr) {
+          expected = std::min(pointwise.cap, pointwise.parameter == 0 ? INFINITY : 80.0);
+        }
+      }
+      EXPECT_EQ(result.score, expected);
+      for (std::int64_t k = 0; k < result.gradient.sample_count(); ++k) ASSERT_EQ(result.gradient.data[k], 0.0f) << k;
+    }
+  }
+}
+
+TEST(PointwiseWalks, IdentityIsExact) { ExpectIdentity(PointwiseWalks(), {101, 67, 3}); }
+
+// The same bits in a batch of any sizes as alone, and whatever is asked for beside.
+void ExpectBitsDoNotDependOnCompany(const std::vector<Walk>& walks, const std::vector<Size>& sizes) {
+  std::vector<Pair> pairs;
+  for (const Size& s : sizes) {
+    for (const Layout layout : kLayouts) {
+      pairs.push_back(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, layout));
+      pairs.push_back(GoldenPair(s.width, s.height, s.channels, PixelType::kFloat32, layout));
+    }
+  }
+  std::vector<PairTask> together;
+  for (const Pair& pair : pairs) together.push_back(TaskOf(pair, walks, true, true));
+  std::vector<PairTask*> tasks;
+  for (PairTask& task : together) tasks.push_back(&task);
+  Score(tasks);
+  for (std::size_t p = 0; p < pairs.size(); ++p) {
+    for (std::size_t i = 0; i < walks.size(); ++i) {
+      SCOPED_TRACE("pair " + std::to_string(p) + " walk " + std::to_string(i));
+      const PairResult& expected = together[p].metrics[i].result;
+      for (const auto& [map, gradient] : {std::pair(true, true), {false, true}, {true, false}, {false, false}}) {
+        const PairTask alone = Scored(pairs[p], {walks[i]}, map, gradient);
+        const PairResult& result = alone.metrics[0].result;
+        EXPECT_TRUE(SameBits(result.score, expected.score)) << result.score << " " << expected.score;
+        EXPECT_TRUE(map ? SameBits(result.map, expected.map) : result.map.empty());
+        EXPECT_TRUE(gradient ? SameBits(result.gradient, expected.gradient) : result.gradient.empty());
+      }
+    }
+  }
+}
+
+TEST(PointwiseWalks, BitsDoNotDependOnCompany) {
+  ExpectBitsDoNotDependOnCompany(PointwiseWalks(), {{1, 1, 1}, {17, 23, 3}, {64, 64, 3}, {64, 64, 3}, {141, 15, 1}});
+}
+
+struct GoldenRow {
+  const char* name;
+  Walk walk;
+  double score, gradient_sum, gradient_magnitude, gradient_probe, score_b;
+};
+
+// Rows of tests/golden: the reference code's, in double.
+void ExpectGolden(const std::vector<GoldenRow>& rows) {
+  const Pair a = GoldenPair(256, 192, 3, PixelType::kUint8, Layout::kHwc);
+  const Pair b = GoldenPair(67, 45, 3, PixelType::kUint8, Layout::kHwc);
+  for (const GoldenRow& row : rows) {
+    SCOPED_TRACE(row.name);
+    const PairTask task = Scored(a, {row.walk});
+    const PairResult& result = task.metrics[0].result;
+    EXPECT_NEAR(result.score, row.score, 2e-6 * std::abs(row.score));
+    double sum = 0.0, magnitude = 0.0;
+    for (std::int64_t i = 0; i < result.gradient.sample_count(); ++i) {
+      sum += result.gradient.data[i];
+      magnitude += std::abs(result.gradient.data[i]);
+    }
+    EXPECT_NEAR(sum, row.gradient_sum, 1e-5 * row.gradient_magnitude);
+    EXPECT_NEAR(magnitude, row.gradient_magnitude, 1e-5 * row.gradient_magnitude);
+    EXPECT_NEAR(result.gradient.data[IndexIn(result.gradient, 0, 10, 20)], row.gradient_probe,
+                1e-4 * std::abs(row.gradient_probe));
+    EXPECT_NEAR(Scored(b, {row.walk}, false, false).metrics[0].result.score, row.score_b, 2e-6 * std::abs(row.score_b));
+  }
+}
+
+TEST(PointwiseWalks, GoldenValues) {
+  using enum PointwiseLoss;
+  ExpectGolden(
+      {{"mae", PointwiseWalk{kMeanAbsolute}, 0.0384606056, -0.4358181, 0.9579942, -6.78168e-06, 0.0378157145},
+       {"mse", PointwiseWalk{kMeanSquare}, 0.00396485042, -0.03651057, 0.07692121, -3.19138e-07, 0.00394640238},
+       {"psnr piq", PointwiseWalk{kPsnr, 1e-8}, 24.017721, 39.99217, 84.25633, 0.000349571, 24.0379754},
+       {"psnr exact", PointwiseWalk{kPsnr}, 24.0177319, 39.99227, 84.25654, 0.000349572, 24.0379864},
+       {"huber", PointwiseWalk{kHuber, 0.05}, 0.00108292454, -0.01553705, 0.02677398, -1.59569e-07, 0.00106257958},
+       {"smooth_l1", PointwiseWalk{kSmoothL1, 0.05}, 0.0216584909, -0.310741, 0.5354796, -3.19138e-06, 0.0212515916},
+       {"charbonnier", PointwiseWalk{kCharbonnier, 1e-3}, 0.0385330102, -0.435287, 0.9539843, -6.77557e-06,
+        0.0378922576},
+       {"logcosh", PointwiseWalk{kLogCosh}, 0.00196942809, -0.01818866, 0.03822536, -1.5954e-07, 0.00196011706},
+       {"smooth_loss", PointwiseWalk{kShiftedCharbonnier, 1.0 / 255}, 0.0351389422, -0.4290301, 0.913778, -6.68941e-06,
+        0.0345138882},
+       {"mbe", PointwiseWalk{kMeanSigned}, -0.0182552828, 1, 1, 6.78168e-06, -0.0166466144}});
+}
+
+}  // namespace
+}  // namespace likeness::cuda
