@@ -1,0 +1,215 @@
+// Times every metric that is compiled for CUDA, by the GPU's own clock, and holds it against what the GPU's memory can
+// do. Prints one JSON object a line; run.py makes a page of them. Needs no abseil, gRPC or network.
+//
+//   bench [--small] [--seconds S] [--metrics ID,ID...]      exit 77: no GPU, nothing was run
+//
+// --small: a few tiny pairs, so that the emulator can run all of it; the times then mean nothing.
+//
+// "large": batches of 1920x1080 RGB pairs of uint8; "ragged": batches of pairs of many sizes around 256x256. `us` is
+// the time of the launches for one pair, without upload and download; `floor_us` is how long the memory needs for the
+// bytes that the program's steps read and write, at the speed of a copy. "overlap": pairs a second by the wall clock,
+// with upload, download and the host's work, by one slot and by three at once.
+#include <atomic>
+#include <chrono>
+#include <limits>
+#include <random>
+#include <thread>
+
+#include "tests/bench/cuda/rates.h"
+#include "tests/gpu/support.h"
+
+namespace likeness::cuda::testing {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double SecondsSince(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+struct Options {
+  bool small = false;
+  double seconds = 0.3;  // for each figure
+  std::vector<std::string> metrics;
+};
+
+// A slot and a batch that fits it.
+struct Batch {
+  Slot slot;
+  std::vector<std::unique_ptr<Asked>> asked;
+  std::vector<PairTask*> tasks;
+
+  std::int64_t MovedBytes() const {
+    std::int64_t bytes = 0;
+    for (const PairTask* task : tasks) bytes += task->metrics[0].needs.moved_bytes;
+    return bytes;
+  }
+};
+
+// As many of the pairs as `device_bytes` have room for, at least one. False after a failure, which is printed.
+bool MakeBatch(const Request& request, bool gradient, const std::vector<const Pair*>& pairs, std::int64_t device_bytes,
+               Batch* out) {
+  SlotSizes sizes;
+  for (const Pair* pair : pairs) {
+    auto asked = std::make_unique<Asked>(*pair);
+    asked->Add(request, false, gradient);
+    SlotSizes more = sizes;
+    more += SizesFor(asked->task);
+    if (!out->tasks.empty() && more.device_bytes() > device_bytes) break;
+    sizes = more;
+    out->tasks.push_back(&asked->task);
+    out->asked.push_back(std::move(asked));
+  }
+  return Report(Slot::Create(0, sizes, &out->slot));
+}
+
+class Bench {
+ public:
+  Bench(const Options& options, const Rates& rates, std::int64_t device_bytes)
+      : options_(options),
+        rates_(rates),
+        device_bytes_(device_bytes),
+        large_(options.small ? 64 : 1920, options.small ? 48 : 1080) {
+    std::mt19937 random(1);
+    const int least = options.small ? 24 : 192, most = options.small ? 40 : 320;
+    for (int i = options.small ? 3 : 64; i > 0; --i) {
+      const int width = least + static_cast<int>(random() % (most - least + 1));
+      ragged_.emplace_back(width, least + static_cast<int>(random() % (most - least + 1)));
+    }
+  }
+
+  bool TimeMetric(const std::string& text) {
+    const Request request = ReadRequest(text);
+    const std::vector<const Pair*> large(options_.small ? 2 : 8, &large_);
+    std::vector<const Pair*> ragged;
+    for (const Pair& pair : ragged_) ragged.push_back(&pair);
+    for (const bool gradient : {false, true}) {
+      if (gradient && !request.program->info().has_gradient) continue;
+      if (!Time(request, text, "large", gradient, large) || !Time(request, text, "ragged", gradient, ragged)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  // Of the large pairs, score alone.
+  bool TimeOverlap(const std::string& text) {
+    const Request request = ReadRequest(text);
+    if (!Takes(request, large_.width, large_.height)) return true;
+    for (const int slots : {1, 3}) {
+      std::vector<Batch> batches(slots);
+      const std::vector<const Pair*> pairs(options_.small ? 1 : 4, &large_);
+      for (Batch& batch : batches) {
+        if (!MakeBatch(request, false, pairs, device_bytes_ / 3, &batch) || !ScoreAll(batch.slot, batch.tasks)) {
+          return false;
+        }
+      }
+      std::atomic<std::int64_t> scored = 0;
+      std::atomic<bool> passed = true;
+      const auto start = Clock::now();
+      std::vector<std::thread> threads;
+      for (Batch& batch : batches) {
+        threads.emplace_back([&] {
+          do {
+            if (!ScoreAll(batch.slot, batch.tasks)) passed = false;
+            scored += static_cast<std::int64_t>(batch.tasks.size());
+          } while (passed && SecondsSince(start) < 3 * options_.seconds);
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+      if (!passed) return false;
+      const StageTimes& times = batches[0].slot.times();
+      std::printf(
+          "{\"kind\": \"overlap\", \"metric\": \"%s\", \"slots\": %d, \"pairs_per_s\": %.6g, \"batch\": %zu, "
+          "\"upload_ms\": %.6g, \"compute_ms\": %.6g, \"download_ms\": %.6g}\n",
+          text.c_str(), slots, static_cast<double>(scored) / SecondsSince(start), batches[0].tasks.size(),
+          times.upload_ms, times.compute_ms, times.download_ms);
+    }
+    return true;
+  }
+
+ private:
+  bool Time(const Request& request, const std::string& text, const char* kind, bool gradient,
+            const std::vector<const Pair*>& pairs) {
+    for (const Pair* pair : pairs) {
+      if (Takes(request, pair->width, pair->height)) continue;
+      std::printf("{\"kind\": \"left out\", \"metric\": \"%s\", \"of\": \"%s\", \"why\": \"%dx%d is too small\"}\n",
+                  text.c_str(), kind, pair->width, pair->height);
+      return true;
+    }
+    Batch batch;
+    if (!MakeBatch(request, gradient, pairs, device_bytes_, &batch)) return false;
+    double best_ms = std::numeric_limits<double>::infinity();
+    const auto start = Clock::now();
+    // The first run loads kernels and does not count.
+    for (int run = 0; run < 4 || (!options_.small && SecondsSince(start) < options_.seconds); ++run) {
+      if (!ScoreAll(batch.slot, batch.tasks)) return false;
+      if (run > 0) best_ms = std::min<double>(best_ms, batch.slot.times().compute_ms);
+    }
+    const auto count = static_cast<double>(batch.tasks.size());
+    const auto bytes = static_cast<double>(batch.MovedBytes());
+    std::printf(
+        "{\"kind\": \"%s\", \"metric\": \"%s\", \"gradient\": %s, \"batch\": %zu, \"launches\": %d, "
+        "\"us\": %.6g, \"floor_us\": %.6g, \"bytes\": %.6g, \"bytes_per_s\": %.6g}\n",
+        kind, text.c_str(), gradient ? "true" : "false", batch.tasks.size(), batch.slot.launch_count(),
+        1e3 * best_ms / count, 1e6 * bytes / rates_.copy_bytes_per_s / count, bytes / count, bytes / (best_ms / 1e3));
+    std::fflush(stdout);
+    return true;
+  }
+
+  const Options& options_;
+  const Rates rates_;
+  const std::int64_t device_bytes_;
+  const Pair large_;
+  std::vector<Pair> ragged_;
+};
+
+int Run(const Options& options) {
+  const Probe device = FindDevice();
+  std::printf("{\"kind\": \"device\", \"description\": \"%s\", \"small\": %s}\n", device.description.c_str(),
+              options.small ? "true" : "false");
+  if (!device.found) return kSkipped;
+  Rates rates;
+  if (!Report(MeasureRates(options.small, &rates))) return kFailed;
+  std::printf(
+      "{\"kind\": \"rates\", \"upload_bytes_per_s\": %.6g, \"download_bytes_per_s\": %.6g, "
+      "\"copy_bytes_per_s\": %.6g, \"fma_per_s\": %.6g}\n",
+      rates.upload_bytes_per_s, rates.download_bytes_per_s, rates.copy_bytes_per_s, rates.fma_per_s);
+  std::size_t free_bytes = 0, total_bytes = 0;
+  if (!Report(LIKENESS_CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes)))) return kFailed;
+  Bench bench(options, rates, static_cast<std::int64_t>(free_bytes / 2));
+  const std::vector<std::string> requests = options.metrics.empty() ? AllRequests(false) : options.metrics;
+  for (const std::string& text : requests) {
+    if (!bench.TimeMetric(text)) return kFailed;
+  }
+  // The cheapest, which only the bus can hold up, and dearer ones.
+  for (const char* id : {"mae", "gmsd", "ssim", "ms_ssim"}) {
+    if (options.metrics.empty() && FindProgram(id) != nullptr && !bench.TimeOverlap(id)) return kFailed;
+  }
+  return kPassed;
+}
+
+Options ReadOptions(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string name = argv[i];
+    if (name == "--small") {
+      options.small = true;
+    } else if (name == "--seconds" && i + 1 < argc) {
+      options.seconds = Number(argv[++i], "the command line");
+    } else if (name == "--metrics" && i + 1 < argc) {
+      options.metrics = Split(argv[++i], ',');
+      for (const std::string& text : options.metrics) {
+        if (ReadRequest(text).program == nullptr) CannotRead("the metric '" + text + "': not compiled for CUDA");
+      }
+    } else {
+      CannotRead("the option '" + name + "'");
+    }
+  }
+  return options;
+}
+
+}  // namespace
+}  // namespace likeness::cuda::testing
+
+int main(int argc, char** argv) {
+  using namespace likeness::cuda::testing;
+  return Run(ReadOptions(argc, argv));
+}
