@@ -17,7 +17,7 @@
 #include "kernels/walks/walk.h"
 
 #if defined(LIKENESS_ENABLE_CUDA)
-#include "kernels/cuda/probe.h"
+#include "kernels/metrics/engine_cuda.h"
 #endif
 
 namespace likeness {
@@ -105,7 +105,18 @@ struct Scorer::Impl {
   std::optional<WalkRequest> WalkOf(const ResolvedMetric& metric, const ImageView& reference,
                                     const ImageView& distorted, bool weighted) const;
   bool IsLearned(const ResolvedMetric& metric) const { return entries[metric.index]->trunk != nullptr; }
-  void ScorePair(const Scorer& scorer, PairJob& job);
+  // Whether the GPU computes it. Decided by the metric alone.
+  bool OnDevice(const ResolvedMetric& metric) const;
+  std::int64_t WorkspaceLimit(const ResolvedMetric& metric) const;
+  // What can be said before anything is computed; OK for those metrics that go on.
+  void CheckJob(const Scorer& scorer, PairJob& job) const;
+  // The metrics that the GPU does not compute.
+  void ScorePair(PairJob& job);
+  void ScoreOnDevice(absl::Span<PairJob* const> jobs);
+#if defined(LIKENESS_ENABLE_CUDA)
+  absl::Status StartDevices();
+#endif
+  static void CheckScores(PairJob& job);
   void ScorePrograms(const PairJob& job, const std::vector<int>& which, std::vector<MetricResult>& results);
   // Runs one program in a workspace that has room for it.
   void RunProgram(const PairJob& job, const ResolvedMetric& metric, Workspace& workspace, MetricResult& result);
@@ -123,20 +134,21 @@ struct Scorer::Impl {
 
   std::mutex mutex;
   std::vector<std::unique_ptr<Workspace>> idle;
+  std::string cuda_note;
+#if defined(LIKENESS_ENABLE_CUDA)
+  std::unique_ptr<cuda::Engine> engine;  // null: the CPU computes everything
+#endif
 };
 
 Scorer::Scorer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Scorer::~Scorer() = default;
 
 absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& options) {
+#if !defined(LIKENESS_ENABLE_CUDA)
   if (options.backend == Backend::kCuda) {
-#if defined(LIKENESS_ENABLE_CUDA)
-    return absl::FailedPreconditionError(
-        absl::StrCat(CudaNote(), "; the CUDA programs do not serve requests yet; ask for backend auto or cpu"));
-#else
     return absl::FailedPreconditionError("this build scores on the CPU only; ask for backend auto or cpu");
-#endif
   }
+#endif
   const std::vector<std::string> runnable = RunnableInstructionSets();
   if (runnable.empty()) {
     return absl::FailedPreconditionError("this processor lacks SSE4.2, which is the least that likeness runs on");
@@ -163,6 +175,9 @@ absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& opti
     trunk = std::move(loaded->trunk);
     if (!loaded->own_weights.empty()) absl::StrAppend(&info.summary, " Weights of its user: ", loaded->own_weights);
   }
+#if defined(LIKENESS_ENABLE_CUDA)
+  RETURN_IF_ERROR(impl->StartDevices());
+#endif
   return std::unique_ptr<Scorer>(new Scorer(std::move(impl)));
 }
 
@@ -170,17 +185,67 @@ absl::Span<const MetricInfo> Scorer::metrics() const { return impl_->metrics; }
 const std::string& Scorer::backend() const { return impl_->backend; }
 const std::string& Scorer::instruction_set() const { return impl_->instruction_set; }
 
-std::string Scorer::CudaNote() {
+const std::string& Scorer::cuda_note() const { return impl_->cuda_note; }
+
 #if defined(LIKENESS_ENABLE_CUDA)
-  const cuda::Probe probe = cuda::FindDevice();
-  return absl::StrCat("CUDA is compiled in, ", probe.found ? "found " : "", probe.description, "; scoring on the CPU");
-#else
-  return "";
-#endif
+absl::Status Scorer::Impl::StartDevices() {
+  if (options.backend == Backend::kCpu || instruction_set == kOracle) return absl::OkStatus();
+  cuda::EngineOptions engine_options;
+  engine_options.slot_bytes = options.slot_bytes;
+  auto created = cuda::Engine::Create(engine_options, entries);
+  if (!created.ok()) {
+    if (options.backend == Backend::kCuda) {
+      return absl::Status(created.status().code(),
+                          absl::StrCat(created.status().message(), "; ask for backend auto or cpu"));
+    }
+    cuda_note = absl::StrCat("CUDA is compiled in but not used: ", created.status().message(), "; scoring on the CPU");
+    return absl::OkStatus();
+  }
+  engine = *std::move(created);
+  backend = "cuda";
+  cuda_note = absl::StrCat("CUDA uses ", engine->description(), ", ", engine->slot_count(), " slots");
+  return absl::OkStatus();
 }
 
+bool Scorer::Impl::OnDevice(const ResolvedMetric& metric) const {
+  return engine != nullptr && cuda::Engine::Has(*metric.info);
+}
+
+std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric& metric) const {
+  return OnDevice(metric) ? engine->workspace_bytes() : options.slot_bytes;
+}
+
+int Scorer::batches_at_once() const { return impl_->engine != nullptr ? impl_->engine->slot_count() : 1; }
+absl::Status Scorer::health() const { return impl_->engine != nullptr ? impl_->engine->health() : absl::OkStatus(); }
+std::vector<DeviceState> Scorer::devices() const {
+  return impl_->engine != nullptr ? impl_->engine->devices() : std::vector<DeviceState>();
+}
+
+void Scorer::Impl::ScoreOnDevice(absl::Span<PairJob* const> jobs) {
+  if (engine == nullptr) return;
+  std::vector<cuda::PairOnDevice> pairs;
+  for (PairJob* job : jobs) {
+    cuda::PairOnDevice pair{job, {}, &job->results};
+    for (std::size_t i = 0; i < job->metrics.size(); ++i) {
+      if (OnDevice(job->metrics[i]) && job->results[i].status.ok()) pair.metrics.push_back(static_cast<int>(i));
+    }
+    if (!pair.metrics.empty()) pairs.push_back(std::move(pair));
+  }
+  engine->Score(absl::MakeSpan(pairs));
+}
+#else
+bool Scorer::Impl::OnDevice(const ResolvedMetric&) const { return false; }
+std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric&) const { return options.slot_bytes; }
+int Scorer::batches_at_once() const { return 1; }
+absl::Status Scorer::health() const { return absl::OkStatus(); }
+std::vector<DeviceState> Scorer::devices() const { return {}; }
+void Scorer::Impl::ScoreOnDevice(absl::Span<PairJob* const>) {}
+#endif
+
 absl::StatusOr<ResolvedMetric> Scorer::Resolve(const MetricRequest& request) const {
-  return ResolveRequest(impl_->metrics, request);
+  ASSIGN_OR_RETURN(ResolvedMetric resolved, ResolveRequest(impl_->metrics, request));
+  resolved.backend = impl_->OnDevice(resolved) ? "cuda" : "cpu";
+  return resolved;
 }
 
 absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageView& reference,
@@ -198,12 +263,13 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
       PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}},
                 impl_->bytes_per_sample());
   // A walk keeps a few rows of each tile, whatever the size of the images.
-  if (impl_->WalkOf(metric, reference, distorted, weighted)) plan.workspace_bytes = 0;
-  if (plan.workspace_bytes > impl_->options.slot_bytes) {
+  if (!impl_->OnDevice(metric) && impl_->WalkOf(metric, reference, distorted, weighted)) plan.workspace_bytes = 0;
+  const std::int64_t limit = impl_->WorkspaceLimit(metric);
+  if (plan.workspace_bytes > limit) {
     return absl::ResourceExhaustedError(
         absl::StrCat(metric.info->id, metric.want_gradient ? " with gradient" : "", " on ", shape.width, "x",
                      shape.height, "x", shape.channels, " needs a workspace of ", plan.workspace_bytes,
-                     " bytes; a slot has ", impl_->options.slot_bytes, ": send smaller images or raise the slot size"));
+                     " bytes; a slot has ", limit, ": send smaller images or raise the slot size"));
   }
   return plan;
 }
@@ -316,34 +382,37 @@ std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, co
   return request;
 }
 
-void Scorer::Impl::ScorePair(const Scorer& scorer, PairJob& job) {
+void Scorer::Impl::CheckJob(const Scorer& scorer, PairJob& job) const {
   job.results.clear();
   job.results.resize(job.metrics.size());
   const bool weighted = job.weights.data != nullptr;
   absl::Status pixels = CheckFinite(job.reference, "reference");
   if (pixels.ok()) pixels = CheckFinite(job.distorted, "distorted");
   if (pixels.ok() && weighted) pixels = CheckWeights(job);
-  if (!pixels.ok()) {
-    for (MetricResult& result : job.results) result.status = pixels;
-    return;
+  for (std::size_t i = 0; i < job.metrics.size(); ++i) {
+    const ResolvedMetric& metric = job.metrics[i];
+    absl::Status& status = job.results[i].status;
+    status = pixels;
+    if (status.ok()) status = CheckPair(*metric.info, job.reference, job.distorted);
+    // A walk needs no workspace, hence no plan.
+    if (!status.ok() || (!OnDevice(metric) && WalkOf(metric, job.reference, job.distorted, weighted))) continue;
+    status = scorer.MakePlan(metric, job.reference, job.distorted, weighted).status();
   }
+}
+
+void Scorer::Impl::ScorePair(PairJob& job) {
+  const bool weighted = job.weights.data != nullptr;
   // All walks of the pair share one reading of the images.
   std::vector<std::optional<WalkRequest>> requests(job.metrics.size());
   std::vector<WalkRequest*> together;
   std::vector<int> programs;
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {
     const ResolvedMetric& metric = job.metrics[i];
-    absl::Status& status = job.results[i].status;
-    status = CheckPair(*metric.info, job.reference, job.distorted);
-    if (!status.ok()) continue;
+    if (!job.results[i].status.ok() || OnDevice(metric)) continue;
     requests[i] = WalkOf(metric, job.reference, job.distorted, weighted);
     if (requests[i]) {
-      together.push_back(&*requests[i]);  // needs no workspace, hence no plan
-      continue;
-    }
-    status = scorer.MakePlan(metric, job.reference, job.distorted, weighted).status();
-    if (!status.ok()) continue;
-    if (IsLearned(metric)) {
+      together.push_back(&*requests[i]);
+    } else if (IsLearned(metric)) {
       ScorePrograms(job, {static_cast<int>(i)}, job.results);
     } else {
       programs.push_back(static_cast<int>(i));
@@ -352,19 +421,25 @@ void Scorer::Impl::ScorePair(const Scorer& scorer, PairJob& job) {
   if (!programs.empty()) ScorePrograms(job, programs, job.results);
   if (!together.empty()) RunWalks(*walks, job.reference, job.distorted, absl::MakeSpan(together));
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {
+    if (!requests[i]) continue;
     MetricResult& result = job.results[i];
-    if (requests[i]) {
-      result.score = requests[i]->score;
-      result.map = std::move(requests[i]->map);
-      result.gradient = std::move(requests[i]->gradient);
-    }
-    if (result.status.ok() && std::isnan(result.score) && weighted && job.averaging == Averaging::kOverWeights) {
+    result.score = requests[i]->score;
+    result.map = std::move(requests[i]->map);
+    result.gradient = std::move(requests[i]->gradient);
+  }
+}
+
+// A failed measurement never looks like a score.
+void Scorer::Impl::CheckScores(PairJob& job) {
+  for (std::size_t i = 0; i < job.metrics.size(); ++i) {
+    MetricResult& result = job.results[i];
+    if (!result.status.ok() || !std::isnan(result.score)) continue;
+    if (job.weights.data != nullptr && job.averaging == Averaging::kOverWeights) {
       // The weights sum to something, but not on the map: MeanScore cuts its border off, and resizing skips pixels.
       result.status =
           absl::InvalidArgumentError(absl::StrCat("the mask selects nothing of what ", job.metrics[i].info->id,
                                                   "'s map covers; select more, or ask for averaging over pixels"));
-    }
-    if (result.status.ok() && std::isnan(result.score)) {
+    } else {
       result.status = absl::InternalError(
           absl::StrCat(job.metrics[i].info->id, " computed a NaN, which is a bug; please report it"));
     }
@@ -372,11 +447,19 @@ void Scorer::Impl::ScorePair(const Scorer& scorer, PairJob& job) {
 }
 
 void Scorer::Score(absl::Span<PairJob* const> jobs) const {
-  impl_->pool.Run([&] {
-    ParallelFor(static_cast<int>(jobs.size()), std::int64_t{1} << 40, [&](int begin, int end) {
-      for (int i = begin; i < end; ++i) impl_->ScorePair(*this, *jobs[i]);
+  const auto for_each_job = [&](auto body) {
+    impl_->pool.Run([&] {
+      ParallelFor(static_cast<int>(jobs.size()), std::int64_t{1} << 40, [&](int begin, int end) {
+        for (int i = begin; i < end; ++i) body(*jobs[i]);
+      });
     });
+  };
+  for_each_job([&](PairJob& job) {
+    impl_->CheckJob(*this, job);
+    impl_->ScorePair(job);
   });
+  impl_->ScoreOnDevice(jobs);
+  for (PairJob* job : jobs) Impl::CheckScores(*job);
 }
 
 }  // namespace likeness

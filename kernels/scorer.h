@@ -39,6 +39,7 @@ struct ResolvedMetric {
   Parameters parameters;   // all of info->parameters
   bool want_map = false;
   bool want_gradient = false;
+  const char* backend = "cpu";  // what will compute it here: "cuda" for metrics that the GPU has a program for
 };
 
 // What a job costs, read off the metric's own program without running it. Bytes and operations count one pair.
@@ -67,6 +68,19 @@ struct Explanation {
   bool shares = false;  // false: the joint workspace exceeds a slot, or there are no two programs
 };
 
+// A GPU that scores, for telemetry. Counts are since the start.
+struct DeviceState {
+  int index = 0;
+  int slot_count = 0;
+  int busy_slots = 0;
+  double busy_seconds = 0.0;           // summed over slots: divide by slot_count for a ratio
+  std::int64_t memory_bytes = 0;       // of all slots
+  std::int64_t outstanding_bytes = 0;  // images of the batches it works on
+  std::int64_t batches = 0;
+  std::int64_t launches = 0;
+  std::int64_t errors = 0;
+};
+
 // One pair to score. Views must stay valid until Score returns.
 struct PairJob {
   ImageView reference;
@@ -85,19 +99,27 @@ struct PairJob {
 // Thread safe. Scores are bit-identical whatever else is in the batch and however many threads there are.
 class Scorer {
  public:
-  // FAILED_PRECONDITION when the backend or instruction set asked for is not to be had here.
+  // FAILED_PRECONDITION when the backend or instruction set asked for is not to be had here. With kAuto the GPU is used
+  // where there is one that works, else the CPU: see cuda_note.
   static absl::StatusOr<std::unique_ptr<Scorer>> Create(const ScorerOptions& options);
   ~Scorer();
 
   // Every metric of this build in the order of metrics.def, the unavailable ones included.
   absl::Span<const MetricInfo> metrics() const;
 
-  // "cpu" or "cuda", and what it runs on: "avx2", or the device's name.
+  // "cpu" or "cuda". The instruction set is that of what the CPU computes.
   const std::string& backend() const;
   const std::string& instruction_set() const;
 
   // What a build with CUDA found on this machine and what it makes of it, for the log; empty in a build without.
-  static std::string CudaNote();
+  const std::string& cuda_note() const;
+
+  // Batches that may be scored at once with profit: the slots of all GPUs, or 1.
+  int batches_at_once() const;
+
+  // Not OK once a GPU has failed for good: nothing but a new process will score on it.
+  absl::Status health() const;
+  std::vector<DeviceState> devices() const;
 
   // NOT_FOUND: no such metric. INVALID_ARGUMENT: no such convention or parameter, or a value out of bounds, or a map
   // or gradient asked of a metric that has none. FAILED_PRECONDITION: unavailable here. Messages name the remedy.

@@ -40,15 +40,20 @@ void CallDone(PairWork& work) {
 
 }  // namespace
 
-Pipeline::Pipeline(const PipelineOptions& options, const Scorer& scorer, Telemetry& telemetry)
+Pipeline::Pipeline(const PipelineOptions& options, const Scorer& scorer, Telemetry& telemetry,
+                   DeviceFailed device_failed)
     : options_(options),
       scorer_(scorer),
       telemetry_(telemetry),
       budget_(options.max_in_flight_bytes),
       workers_(options.decode_threads),
       batcher_(
-          options.batcher, [&scorer](absl::Span<PairJob* const> jobs) { scorer.Score(jobs); }, ObserveWith(telemetry)) {
-}
+          options.batcher,
+          [&scorer, device_failed = std::move(device_failed)](absl::Span<PairJob* const> jobs) {
+            scorer.Score(jobs);
+            if (const absl::Status health = scorer.health(); !health.ok() && device_failed) device_failed(health);
+          },
+          ObserveWith(telemetry)) {}
 
 absl::Status Pipeline::Start(PairWork& work) {
   work.received_at = absl::Now();

@@ -33,6 +33,8 @@ struct PipelineOptions {
   absl::Duration retry_delay = absl::Milliseconds(200);
 };
 
+using DeviceFailed = std::function<void(const absl::Status& why)>;
+
 // One request on its way. Made by the caller, who keeps it until `done` was called and the reply has left: the budget
 // counts it for exactly as long as it exists.
 struct PairWork {
@@ -85,8 +87,9 @@ struct PairWork {
 // mistake of its author, not a partial result.
 class Pipeline {
  public:
-  // `scorer` and `telemetry` must outlive it.
-  Pipeline(const PipelineOptions& options, const Scorer& scorer, Telemetry& telemetry);
+  // `scorer` and `telemetry` must outlive it. `device_failed` is called on a slot's thread after each batch since a GPU
+  // has failed for good.
+  Pipeline(const PipelineOptions& options, const Scorer& scorer, Telemetry& telemetry, DeviceFailed device_failed = {});
   // Finishes everything that was started.
   ~Pipeline() = default;
 

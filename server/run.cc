@@ -15,6 +15,7 @@ namespace likeness {
 namespace {
 
 constexpr int kCannotStart = 2;
+constexpr int kDeviceFailed = 3;
 
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "likeness: %s\n", std::string(status.message()).c_str());
@@ -74,6 +75,7 @@ int RunServer(int argc, const char* const* argv) {
     spdlog::error("{}", std::string(drained.message()));
   }
   spdlog::default_logger()->flush();
+  if (server.device_failed()) return kDeviceFailed;
   return drained.ok() ? 0 : 1;
 }
 

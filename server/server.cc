@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <atomic>
+#include <csignal>
 #include <thread>
 #include <utility>
 
@@ -52,7 +54,18 @@ struct Server::Impl {
   std::unique_ptr<grpc::Server> grpc_server;
   int port = 0;
   int telemetry_port = -1;
+  std::atomic<bool> device_failed{false};
+
+  void OnDeviceFailed(const absl::Status& why);
 };
+
+// Nothing but a new process scores on that GPU again: says so to load balancers, and ends this one in good order.
+void Server::Impl::OnDeviceFailed(const absl::Status& why) {
+  if (device_failed.exchange(true)) return;
+  spdlog::critical("{}; draining to be started again", std::string(why.message()));
+  if (grpc_server != nullptr) grpc_server->GetHealthCheckService()->SetServingStatus(false);
+  kill(getpid(), SIGTERM);
+}
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
@@ -64,11 +77,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   const Scorer& scorer = *impl->scorer;
   impl->telemetry =
       std::make_unique<Telemetry>(BuildInfo(), scorer.backend(), scorer.instruction_set(), scorer.metrics());
+  impl->telemetry->ObserveDevices([&scorer] { return scorer.devices(); });
   if (config.telemetry_port >= 0) {
     ASSIGN_OR_RETURN(impl->telemetry_port,
                      impl->telemetry->Expose(config.telemetry_host, static_cast<int>(config.telemetry_port)));
   }
-  impl->service = std::make_unique<Service>(config, scorer, *impl->telemetry);
+  impl->service = std::make_unique<Service>(config, scorer, *impl->telemetry,
+                                            [raw = impl.get()](const absl::Status& why) { raw->OnDeviceFailed(why); });
 
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
@@ -96,11 +111,12 @@ Server::~Server() {
   if (!status.ok()) spdlog::error("{}", std::string(status.message()));
 }
 
+bool Server::device_failed() const { return impl_->device_failed; }
 int Server::port() const { return impl_->port; }
 int Server::telemetry_port() const { return impl_->telemetry_port; }
 
 std::string Server::Describe() const {
-  const std::string cuda = Scorer::CudaNote();
+  const std::string& cuda = impl_->scorer->cuda_note();
   int available = 0;
   for (const MetricInfo& metric : impl_->scorer->metrics()) available += metric.unavailable.empty() ? 1 : 0;
   return absl::StrCat("likeness ", BuildInfo(), ", backend ", impl_->scorer->backend(), " (",

@@ -23,6 +23,8 @@ class Server {
   int port() const;
   // -1 when telemetry is off.
   int telemetry_port() const;
+  // A GPU failed for good. The server then sends SIGTERM to its own process, whose exit code should say so.
+  bool device_failed() const;
   // One line for the log: build, backend, metrics.
   std::string Describe() const;
 

@@ -1,5 +1,6 @@
 #include "server/service.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/build_info.h"
@@ -10,12 +11,13 @@
 namespace likeness::server {
 namespace {
 
-PipelineOptions OptionsOf(const ServerConfig& config) {
+PipelineOptions OptionsOf(const ServerConfig& config, const Scorer& scorer) {
   PipelineOptions options;
   options.image_limits.encoded_bytes = config.max_encoded_bytes;
   options.image_limits.side = static_cast<int>(config.max_side);
   options.image_limits.pixels = config.max_pixels;
-  options.batcher.slot_count = {static_cast<int>(config.pixel_slots), static_cast<int>(config.learned_slots)};
+  options.batcher.slot_count = {std::max(static_cast<int>(config.pixel_slots), scorer.batches_at_once()),
+                                static_cast<int>(config.learned_slots)};
   options.batcher.batch_bytes = config.batch_bytes;
   options.batcher.batch_operations = config.batch_operations;
   options.decode_threads = static_cast<int>(config.decode_threads);
@@ -134,10 +136,10 @@ class Service::ScoreCall final : public grpc::ServerUnaryReactor {
   PairWork work_;
 };
 
-Service::Service(const ServerConfig& config, const Scorer& scorer, Telemetry& telemetry)
+Service::Service(const ServerConfig& config, const Scorer& scorer, Telemetry& telemetry, DeviceFailed device_failed)
     : telemetry_(telemetry),
       allocator_(std::make_unique<TimedAllocator>()),
-      pipeline_(OptionsOf(config), scorer, telemetry) {
+      pipeline_(OptionsOf(config, scorer), scorer, telemetry, std::move(device_failed)) {
   SetMessageAllocatorFor_Score(allocator_.get());
 
   provenance_ = ProvenanceOf(scorer);

@@ -21,8 +21,8 @@ namespace likeness::server {
 // Thread safe. Must outlive the grpc::Server that it is registered with.
 class Service final : public v1::ScoringService::CallbackService {
  public:
-  // `scorer` and `telemetry` must outlive it.
-  Service(const ServerConfig& config, const Scorer& scorer, Telemetry& telemetry);
+  // `scorer` and `telemetry` must outlive it. `device_failed`: see Pipeline.
+  Service(const ServerConfig& config, const Scorer& scorer, Telemetry& telemetry, DeviceFailed device_failed = {});
 
   // From now on Score answers UNAVAILABLE with DRAINING; calls in flight go on.
   void StartDraining();

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "prometheus/collectable.h"
 #include "prometheus/counter.h"
 #include "prometheus/exposer.h"
 #include "prometheus/gauge.h"
@@ -40,6 +41,50 @@ Histogram::BucketBoundaries ScoreBuckets(const MetricInfo& info) {
   return buckets;
 }
 
+// What only the scorer knows, read when somebody asks.
+class DeviceCollector : public prometheus::Collectable {
+ public:
+  explicit DeviceCollector(std::function<std::vector<DeviceState>()> devices) : devices_(std::move(devices)) {}
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    using prometheus::MetricType;
+    const std::vector<DeviceState> devices = devices_();
+    std::vector<prometheus::MetricFamily> families;
+    if (devices.empty()) return families;
+    const auto add = [&](const char* name, const char* help, MetricType type, auto value) {
+      prometheus::MetricFamily& family = families.emplace_back();
+      family.name = name;
+      family.help = help;
+      family.type = type;
+      for (const DeviceState& device : devices) {
+        prometheus::ClientMetric& metric = family.metric.emplace_back();
+        metric.label.push_back({"gpu", absl::StrCat(device.index)});
+        (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = static_cast<double>(value(device));
+      }
+    };
+    add("likeness_gpu_slots", "Batches that a GPU works on at a time", MetricType::Gauge,
+        [](const DeviceState& d) { return d.slot_count; });
+    add("likeness_gpu_busy_slots", "Slots that work on a batch now", MetricType::Gauge,
+        [](const DeviceState& d) { return d.busy_slots; });
+    add("likeness_gpu_busy_seconds_total", "Time that slots worked, summed over slots", MetricType::Counter,
+        [](const DeviceState& d) { return d.busy_seconds; });
+    add("likeness_gpu_memory_bytes", "Memory of the GPU that the slots hold", MetricType::Gauge,
+        [](const DeviceState& d) { return d.memory_bytes; });
+    add("likeness_gpu_outstanding_bytes", "Images of the batches that a GPU works on", MetricType::Gauge,
+        [](const DeviceState& d) { return d.outstanding_bytes; });
+    add("likeness_gpu_batches_total", "Batches that a GPU scored", MetricType::Counter,
+        [](const DeviceState& d) { return d.batches; });
+    add("likeness_gpu_launches_total", "Kernels and library calls launched", MetricType::Counter,
+        [](const DeviceState& d) { return d.launches; });
+    add("likeness_gpu_errors_total", "Batches that a GPU failed", MetricType::Counter,
+        [](const DeviceState& d) { return d.errors; });
+    return families;
+  }
+
+ private:
+  const std::function<std::vector<DeviceState>()> devices_;
+};
+
 }  // namespace
 
 struct Telemetry::Impl {
@@ -60,7 +105,8 @@ struct Telemetry::Impl {
   prometheus::Gauge* in_flight_requests;
   prometheus::Gauge* in_flight_bytes;
   std::map<std::string, ScoreSeries> scores;
-  // Last: its threads read the registry until it is gone.
+  std::shared_ptr<DeviceCollector> devices;
+  // Last: its threads read the registry and the devices until it is gone.
   std::unique_ptr<prometheus::Exposer> exposer;
 };
 
@@ -113,12 +159,17 @@ Telemetry::Telemetry(const std::string& build, const std::string& backend, const
 
 Telemetry::~Telemetry() = default;
 
+void Telemetry::ObserveDevices(std::function<std::vector<DeviceState>()> devices) {
+  impl_->devices = std::make_shared<DeviceCollector>(std::move(devices));
+}
+
 absl::StatusOr<int> Telemetry::Expose(const std::string& host, int port) {
   const std::string address = absl::StrCat(host, ":", port);
   // The library reports by exception; it must not leave this function.
   try {
     impl_->exposer = std::make_unique<prometheus::Exposer>(address, 1);
     impl_->exposer->RegisterCollectable(impl_->registry);
+    if (impl_->devices != nullptr) impl_->exposer->RegisterCollectable(impl_->devices);
     return impl_->exposer->GetListeningPorts().at(0);
   } catch (const std::exception& problem) {
     return absl::FailedPreconditionError(absl::StrCat("cannot serve telemetry on ", address, ": ", problem.what(),

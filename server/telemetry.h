@@ -2,14 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "kernels/metric.h"
+#include "kernels/scorer.h"
 #include "server/batcher.h"
 
 namespace likeness::server {
@@ -43,6 +46,9 @@ class Telemetry {
   void ObserveScore(const std::string& metric_id, double score);
   // A metric that failed alone. Unknown ids are counted together as "unknown".
   void CountMetricFailure(const std::string& metric_id, absl::StatusCode code);
+
+  // Reads the GPUs' states on each scrape. Before Expose, whose threads call `devices`.
+  void ObserveDevices(std::function<std::vector<DeviceState>()> devices);
 
  private:
   struct Impl;

@@ -62,6 +62,7 @@ void ResolvedToProto(const ResolvedMetric& resolved, const std::string& asked, R
   out->set_direction(ToProto(info->direction));
   out->set_version(info->version);
   out->mutable_resolved()->set_convention(resolved.convention);
+  out->mutable_resolved()->set_backend(resolved.backend);
   for (const auto& [key, value] : resolved.parameters) {
     ToProto(value, &(*out->mutable_resolved()->mutable_parameters())[key]);
   }

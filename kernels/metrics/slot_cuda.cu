@@ -106,6 +106,10 @@ SlotSizes SizesFor(const PairTask& task) {
   return sizes;
 }
 
+std::int64_t WorkspaceBytes(const SlotSizes& sizes) {
+  return sizes.work_bytes / kAlignment * kAlignment - kScratchBytes;
+}
+
 Failure Slot::Create(int device_index, const SlotSizes& sizes, Slot* out) {
   Slot slot;
   slot.device_index_ = device_index;

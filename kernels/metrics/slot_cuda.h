@@ -67,6 +67,9 @@ struct SlotSizes {
   friend bool operator==(const SlotSizes&, const SlotSizes&) = default;
 };
 
+// Of work_bytes, what the programs of one pair may take: the rest is scratch.
+std::int64_t WorkspaceBytes(const SlotSizes& sizes);
+
 // What a planned pair needs of a slot. The table's share is an estimate that suits every program of ours.
 SlotSizes SizesFor(const PairTask& task);
 

@@ -1,0 +1,258 @@
+#include "kernels/metrics/engine_cuda.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/probe.h"
+#include "kernels/metrics/planner.h"
+#include "kernels/metrics/slot_cuda.h"
+
+namespace likeness::cuda {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kTableBytes = 16 << 20;
+// Below this a slot could not score one large photograph.
+constexpr std::int64_t kLeastSlotBytes = 128 << 20;
+// Of a GPU's free memory: the rest is for the context, libraries and neighbours.
+constexpr double kShareOfFreeMemory = 0.9;
+
+// An eighth for the images and an eighth for the results, both page-locked on the host as well.
+SlotSizes Divide(std::int64_t slot_bytes) {
+  SlotSizes sizes;
+  sizes.table_bytes = kTableBytes;
+  sizes.input_bytes = sizes.output_bytes = slot_bytes / 8;
+  sizes.work_bytes = slot_bytes - sizes.input_bytes - sizes.output_bytes - sizes.table_bytes;
+  return sizes;
+}
+
+// A call that was refused leaves the GPU as it was. After anything else the context is lost, or its state unknown:
+// every later call fails with the same.
+bool IsForGood(cudaError_t code) {
+  return code != cudaSuccess && code != cudaErrorMemoryAllocation && code != cudaErrorInvalidValue &&
+         code != cudaErrorInvalidConfiguration;
+}
+
+// A pair as a slot takes it, with what its task refers to.
+struct Noted {
+  std::vector<Settings> settings;
+  JointPlan joint;
+  PairTask task;
+
+  Noted(const PairOnDevice& pair, absl::Span<const MetricEntry* const> entries, std::int64_t workspace_bytes) {
+    const PairJob& job = *pair.job;
+    task.reference = job.reference;
+    task.distorted = job.distorted;
+    task.weights = job.weights;
+    task.averaging = job.averaging;
+    task.alpha_background = job.alpha_background;
+    const Shape shape{job.distorted.width, job.distorted.height, ScoredChannels(job.reference, job.distorted)};
+    settings.reserve(pair.metrics.size());
+    std::vector<PlannedProgram> programs;
+    for (const int i : pair.metrics) {
+      const ResolvedMetric& metric = job.metrics[i];
+      const Settings& of_metric = settings.emplace_back(metric.convention, metric.parameters);
+      MetricTask& noted = task.metrics.emplace_back();
+      noted.program = FindProgram(metric.info->id);
+      noted.settings = &of_metric;
+      noted.want_map = metric.want_map;
+      noted.want_gradient = metric.want_gradient;
+      programs.push_back(
+          {entries[metric.index],
+           {shape, of_metric, metric.want_map, metric.want_gradient, job.weights.data != nullptr, job.averaging}});
+    }
+    Plan(task);
+    if (programs.size() < 2) return;
+    joint = PlanTogether(programs, sizeof(float));
+    if (joint.shared.empty() || joint.plan.workspace_bytes > workspace_bytes) return;
+    task.schedule = &joint.schedule;
+    task.shared_workspace_bytes = joint.plan.workspace_bytes;
+  }
+};
+
+}  // namespace
+
+struct Engine::Impl {
+  struct Device {
+    int index = 0;
+    std::vector<std::unique_ptr<Slot>> idle;
+    DeviceState state;
+  };
+
+  // The slot of a batch, given back when the batch is done.
+  struct Borrowed {
+    Device* device;
+    std::unique_ptr<Slot> slot;
+    std::int64_t bytes;
+    Clock::time_point since;
+  };
+
+  Borrowed Borrow(std::int64_t bytes);
+  void GiveBack(Borrowed borrowed, const Failure& failure);
+  int ScoreSome(absl::Span<const std::unique_ptr<Noted>> batch);
+  bool AnyIdle() const {
+    return std::any_of(devices.begin(), devices.end(), [](const auto& device) { return !device->idle.empty(); });
+  }
+
+  absl::Span<const MetricEntry* const> entries;
+  std::string description;
+  SlotSizes sizes;
+  int slot_count = 0;
+
+  mutable std::mutex mutex;
+  std::condition_variable idle_again;
+  std::vector<std::unique_ptr<Device>> devices;
+  absl::Status health;
+};
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
+                                                       absl::Span<const MetricEntry* const> entries) {
+  const Probe probe = FindDevice();
+  if (!probe.found) return absl::FailedPreconditionError(absl::StrCat("CUDA found ", probe.description));
+  int count = 0;
+  LIKENESS_CUDA_RETURN_IF_ERROR(cudaGetDeviceCount(&count));
+  auto impl = std::make_unique<Impl>();
+  impl->entries = entries;
+  impl->description = count == 1 ? probe.description : absl::StrCat(count, " x ", probe.description);
+  // Every slot is of one size: a pair that fits one fits all.
+  std::int64_t slot_bytes = options.slot_bytes;
+  for (int i = 0; i < count; ++i) {
+    LIKENESS_CUDA_RETURN_IF_ERROR(cudaSetDevice(i));
+    std::size_t free_bytes = 0, all_bytes = 0;
+    LIKENESS_CUDA_RETURN_IF_ERROR(cudaMemGetInfo(&free_bytes, &all_bytes));
+    slot_bytes = std::min(slot_bytes, static_cast<std::int64_t>(kShareOfFreeMemory * static_cast<double>(free_bytes) /
+                                                                options.slots_per_device));
+  }
+  if (slot_bytes < kLeastSlotBytes) {
+    return absl::ResourceExhaustedError(absl::StrCat("a slot on the GPU would have ", slot_bytes, " bytes; it needs ",
+                                                     kLeastSlotBytes, ": free memory of the GPU or raise slot_bytes"));
+  }
+  impl->sizes = Divide(slot_bytes);
+  for (int i = 0; i < count; ++i) {
+    Impl::Device& device = *impl->devices.emplace_back(std::make_unique<Impl::Device>());
+    device.index = i;
+    device.state.index = i;
+    device.state.slot_count = options.slots_per_device;
+    device.state.memory_bytes = options.slots_per_device * impl->sizes.device_bytes();
+    for (int k = 0; k < options.slots_per_device; ++k) {
+      auto slot = std::make_unique<Slot>();
+      LIKENESS_CUDA_RETURN_IF_ERROR(Slot::Create(i, impl->sizes, slot.get()));
+      device.idle.push_back(std::move(slot));
+      ++impl->slot_count;
+    }
+  }
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+const std::string& Engine::description() const { return impl_->description; }
+int Engine::slot_count() const { return impl_->slot_count; }
+std::int64_t Engine::workspace_bytes() const { return WorkspaceBytes(impl_->sizes); }
+bool Engine::Has(const MetricInfo& info) { return FindProgram(info.id) != nullptr; }
+
+absl::Status Engine::health() const {
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  return impl_->health;
+}
+
+std::vector<DeviceState> Engine::devices() const {
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  std::vector<DeviceState> states;
+  for (const auto& device : impl_->devices) states.push_back(device->state);
+  return states;
+}
+
+// A slot of the GPU that has the fewest bytes to work on; waits while all are taken.
+Engine::Impl::Borrowed Engine::Impl::Borrow(std::int64_t bytes) {
+  std::unique_lock<std::mutex> lock(mutex);
+  idle_again.wait(lock, [this] { return AnyIdle(); });
+  Device* best = nullptr;
+  for (const auto& device : devices) {
+    if (device->idle.empty()) continue;
+    if (best == nullptr || device->state.outstanding_bytes < best->state.outstanding_bytes) best = device.get();
+  }
+  std::unique_ptr<Slot> slot = std::move(best->idle.back());
+  best->idle.pop_back();
+  best->state.outstanding_bytes += bytes;
+  ++best->state.busy_slots;
+  return {best, std::move(slot), bytes, Clock::now()};
+}
+
+void Engine::Impl::GiveBack(Borrowed borrowed, const Failure& failure) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  DeviceState& state = borrowed.device->state;
+  state.outstanding_bytes -= borrowed.bytes;
+  --state.busy_slots;
+  state.busy_seconds += std::chrono::duration<double>(Clock::now() - borrowed.since).count();
+  ++state.batches;
+  state.launches += borrowed.slot->launch_count();
+  if (failure.failed()) ++state.errors;
+  if (IsForGood(failure.code) && health.ok()) {
+    health = absl::InternalError(
+        absl::StrCat("GPU ", borrowed.device->index, " failed for good: ", ToStatus(failure).message()));
+  }
+  borrowed.device->idle.push_back(std::move(borrowed.slot));
+  idle_again.notify_one();
+}
+
+// Scores the first pairs of a batch, at least one; how many.
+int Engine::Impl::ScoreSome(absl::Span<const std::unique_ptr<Noted>> batch) {
+  std::vector<PairTask*> tasks;
+  std::int64_t bytes = 0;
+  for (const auto& noted : batch) {
+    tasks.push_back(&noted->task);
+    bytes += SizesFor(noted->task).input_bytes;
+  }
+  Borrowed borrowed = Borrow(bytes);
+  int count = 0;
+  Failure failure = borrowed.slot->Score(tasks, &count);
+  // No memory for what a library wanted beside the slot: fewer pairs want less.
+  while (failure.code == cudaErrorMemoryAllocation && tasks.size() > 1) {
+    tasks.resize(tasks.size() / 2);
+    failure = borrowed.slot->Score(tasks, &count);
+  }
+  GiveBack(std::move(borrowed), failure);
+  if (failure.failed()) {
+    for (PairTask* task : tasks) task->failure = failure;
+    return static_cast<int>(tasks.size());
+  }
+  if (count == 0) {
+    tasks[0]->failure = {cudaErrorMemoryAllocation, "the pair exceeds a slot", __FILE__, __LINE__};
+    return 1;
+  }
+  return count;
+}
+
+void Engine::Score(absl::Span<PairOnDevice> pairs) {
+  std::vector<std::unique_ptr<Noted>> all;
+  all.reserve(pairs.size());
+  for (const PairOnDevice& pair : pairs) {
+    all.push_back(std::make_unique<Noted>(pair, impl_->entries, workspace_bytes()));
+  }
+  for (std::size_t at = 0; at < all.size();) {
+    at += impl_->ScoreSome(absl::MakeConstSpan(all).subspan(at));
+  }
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    PairTask& task = all[i]->task;
+    const absl::Status status = ToStatus(task.failure);
+    for (std::size_t k = 0; k < task.metrics.size(); ++k) {
+      MetricResult& result = (*pairs[i].results)[pairs[i].metrics[k]];
+      PairResult& scored = task.metrics[k].result;
+      result.status = status;
+      result.score = scored.score;
+      result.map = std::move(scored.map);
+      result.gradient = std::move(scored.gradient);
+    }
+  }
+}
+
+}  // namespace likeness::cuda

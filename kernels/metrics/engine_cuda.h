@@ -1,0 +1,63 @@
+// Scores pairs on the GPUs of this machine, for host code: absl::Status, and no CUDA type in sight.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/metrics/program.h"
+#include "kernels/scorer.h"
+
+namespace likeness::cuda {
+
+struct EngineOptions {
+  // Batches that one GPU works on at a time: with three, one is uploaded while another computes and a third downloads.
+  int slots_per_device = 3;
+  // Memory of the GPU that one slot takes; less where the GPU has less free.
+  std::int64_t slot_bytes = std::int64_t{2} << 30;
+};
+
+// Some metrics of one pair.
+struct PairOnDevice {
+  const PairJob* job = nullptr;
+  std::vector<int> metrics;                      // which of job->metrics
+  std::vector<MetricResult>* results = nullptr;  // of all of them
+};
+
+// Thread safe.
+class Engine {
+ public:
+  // On every GPU that answers. FAILED_PRECONDITION: none does. RESOURCE_EXHAUSTED: not even small slots fit.
+  static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
+                                                        absl::Span<const MetricEntry* const> entries);
+  ~Engine();
+
+  // "NVIDIA X, compute capability 9.0, driver 13.0" of the first GPU, and how many there are.
+  const std::string& description() const;
+  // Batches that may run at once.
+  int slot_count() const;
+  // What the programs of one pair may take.
+  std::int64_t workspace_bytes() const;
+
+  // Whether the metric's program is compiled for CUDA.
+  static bool Has(const MetricInfo& info);
+
+  // Waits for the results. A batch that does not fit a slot is scored in parts. A pair's own failure, and that of the
+  // GPU, is in its results: RESOURCE_EXHAUSTED when one pair exceeds a slot, INTERNAL when the GPU failed.
+  void Score(absl::Span<PairOnDevice> pairs);
+
+  // Not OK once a GPU has failed for good: only a new process has another context.
+  absl::Status health() const;
+  std::vector<DeviceState> devices() const;
+
+ private:
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace likeness::cuda

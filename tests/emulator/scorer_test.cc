@@ -1,0 +1,147 @@
+// The scorer on the CUDA backend, emulated: same scores as on the CPU, batches split, GPUs lost.
+#include "kernels/scorer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/scene.h"
+
+namespace likeness {
+namespace {
+
+std::unique_ptr<Scorer> Make(Backend backend) {
+  ScorerOptions options;
+  options.backend = backend;
+  options.threads = 2;
+  options.slot_bytes = std::int64_t{192} << 20;
+  options.weights_dir = "/nonexistent";
+  auto scorer = Scorer::Create(options);
+  EXPECT_TRUE(scorer.ok()) << scorer.status();
+  return *std::move(scorer);
+}
+
+// A pair and its job; the job refers to the rest, so it stays where it is.
+struct Pair {
+  std::vector<std::uint8_t> reference, distorted;
+  std::vector<ResolvedMetric> metrics;
+  PairJob job;
+
+  Pair(const Scorer& scorer, int width, int height, const std::vector<std::string>& ids, bool maps)
+      : reference(std::size_t{3} * width * height), distorted(reference.size()) {
+    testing::FillScene(width, height, reference.data(), distorted.data());
+    for (const std::string& id : ids) {
+      auto resolved = scorer.Resolve({id, {}, false, maps});
+      EXPECT_TRUE(resolved.ok()) << resolved.status();
+      metrics.push_back(*std::move(resolved));
+      metrics.back().want_map = maps && !metrics.back().info->map.empty();
+    }
+    job.reference = {reference.data(), width, height, 3};
+    job.reference.row_bytes = 3 * width;
+    job.distorted = job.reference;
+    job.distorted.data = distorted.data();
+    job.metrics = metrics;
+  }
+};
+
+double Largest(const Tensor& tensor) {
+  double largest = 0.0;
+  for (std::int64_t i = 0; i < tensor.sample_count(); ++i) largest = std::fmax(largest, std::fabs(tensor.data[i]));
+  return largest;
+}
+
+void ExpectNear(const Tensor& a, const Tensor& b, const std::string& what) {
+  ASSERT_EQ(a.sample_count(), b.sample_count()) << what;
+  const double scale = std::fmax(Largest(b), 1e-12);
+  for (std::int64_t i = 0; i < a.sample_count(); ++i) {
+    ASSERT_NEAR(a.data[i], b.data[i], 2e-3 * scale) << what << " " << i;
+  }
+}
+
+// Several metrics in one request, the steps that they share computed once, one of them on the CPU.
+TEST(CudaScorer, ScoresAsTheCpuDoes) {
+  const auto cuda = Make(Backend::kCuda), cpu = Make(Backend::kCpu);
+  EXPECT_EQ(cuda->backend(), "cuda");
+  EXPECT_GT(cuda->batches_at_once(), 1);
+  const std::vector<std::string> ids = {"mae", "psnr", "gmsd", "ms_gmsd", "ssim", "butteraugli"};
+  for (const auto& [width, height] : {std::pair{64, 48}, std::pair{97, 61}}) {
+    Pair on_cuda(*cuda, width, height, ids, true), on_cpu(*cpu, width, height, ids, true);
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (ids[i] == "butteraugli") on_cuda.metrics[i].want_gradient = on_cpu.metrics[i].want_gradient = false;
+      EXPECT_STREQ(on_cuda.metrics[i].backend, ids[i] == "butteraugli" ? "cpu" : "cuda");
+    }
+    cuda->Score({&on_cuda.job});
+    cpu->Score({&on_cpu.job});
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const MetricResult& a = on_cuda.job.results[i];
+      const MetricResult& b = on_cpu.job.results[i];
+      ASSERT_TRUE(a.status.ok()) << ids[i] << ": " << a.status;
+      ASSERT_TRUE(b.status.ok()) << ids[i] << ": " << b.status;
+      EXPECT_NEAR(a.score, b.score, 1e-5 * std::fabs(b.score)) << ids[i];
+      ExpectNear(a.map, b.map, ids[i] + " map");
+      ExpectNear(a.gradient, b.gradient, ids[i] + " gradient");
+    }
+  }
+  const std::vector<DeviceState> devices = cuda->devices();
+  ASSERT_EQ(devices.size(), 1u);
+  EXPECT_EQ(devices[0].busy_slots, 0);
+  EXPECT_EQ(devices[0].outstanding_bytes, 0);
+  EXPECT_EQ(devices[0].batches, 2);
+  EXPECT_GT(devices[0].launches, 0);
+}
+
+// A gradient's output alone takes a good part of a slot's: the batch does not fit at once.
+TEST(CudaScorer, SplitsABatchThatExceedsASlot) {
+  const auto scorer = Make(Backend::kCuda);
+  std::vector<std::unique_ptr<Pair>> pairs;
+  std::vector<PairJob*> jobs;
+  for (int i = 0; i < 5; ++i) {
+    pairs.push_back(std::make_unique<Pair>(*scorer, 1100, 700, std::vector<std::string>{"mae"}, true));
+    jobs.push_back(&pairs.back()->job);
+  }
+  scorer->Score(jobs);
+  EXPECT_GT(scorer->devices()[0].batches, 1);
+  EXPECT_LT(scorer->devices()[0].batches, 5);
+  for (const auto& pair : pairs) {
+    ASSERT_TRUE(pair->job.results[0].status.ok()) << pair->job.results[0].status;
+    EXPECT_EQ(pair->job.results[0].score, pairs[0]->job.results[0].score);
+  }
+}
+
+TEST(CudaScorer, RefusesAPairThatExceedsASlotAndScoresTheOthers) {
+  const auto scorer = Make(Backend::kCuda);
+  Pair small(*scorer, 32, 32, {"mae"}, true), large(*scorer, 3000, 2000, {"mae"}, true);
+  PairJob* const jobs[] = {&large.job, &small.job};
+  scorer->Score(jobs);
+  EXPECT_EQ(large.job.results[0].status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(small.job.results[0].status.ok()) << small.job.results[0].status;
+  EXPECT_TRUE(scorer->health().ok());
+}
+
+TEST(CudaScorer, ServesManyThreads) {
+  const auto scorer = Make(Backend::kCuda);
+  std::vector<std::thread> threads;
+  std::vector<std::unique_ptr<Pair>> pairs;
+  for (int i = 0; i < 6; ++i) {
+    pairs.push_back(std::make_unique<Pair>(*scorer, 64, 48, std::vector<std::string>{"gmsd", "mse"}, true));
+  }
+  for (const auto& pair : pairs) {
+    threads.emplace_back([&] { scorer->Score({&pair->job}); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& pair : pairs) {
+    for (int k = 0; k < 2; ++k) {
+      ASSERT_TRUE(pair->job.results[k].status.ok()) << pair->job.results[k].status;
+      EXPECT_EQ(pair->job.results[k].score, pairs[0]->job.results[k].score);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace likeness
