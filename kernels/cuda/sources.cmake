@@ -15,5 +15,6 @@ set(LIKENESS_CUDA_SOURCES
     ${LIKENESS_CUDA_ROOT}/kernels/ops/reduce/reduce_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/resample/resample_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/walks/pointwise_cuda.cu
+    ${LIKENESS_CUDA_ROOT}/kernels/walks/ssim_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/walks/walks_cuda.cu
     ${LIKENESS_CUDA_UNITS})

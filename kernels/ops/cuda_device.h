@@ -36,15 +36,25 @@ struct Entry {
   Grid grid;
 };
 
+// How many of its blocks a kernel wants on a multiprocessor at a time, which bounds its registers.
+template <class Kernel>
+constexpr int BlocksWanted() {
+  if constexpr (requires { Kernel::kBlocksWanted; }) {
+    return Kernel::kBlocksWanted;
+  } else {
+    return 1;
+  }
+}
+
 #if defined(__CUDACC__)
-#define LIKENESS_LAUNCH_BOUNDS(threads) __launch_bounds__(threads)
+#define LIKENESS_LAUNCH_BOUNDS(Kernel) __launch_bounds__(Kernel::kThreads, BlocksWanted<Kernel>())
 #else
-#define LIKENESS_LAUNCH_BOUNDS(threads)
+#define LIKENESS_LAUNCH_BOUNDS(Kernel)
 #endif
 
 // One launch over the entries of a batch: finds the entry that the block belongs to.
 template <class Kernel>
-__global__ void LIKENESS_LAUNCH_BOUNDS(Kernel::kThreads)
+__global__ void LIKENESS_LAUNCH_BOUNDS(Kernel)
     RaggedKernel(const Entry<Kernel>* entries, const int* first_blocks, int count) {
   const int block = static_cast<int>(blockIdx.x);
   // Right at once where all entries have as many blocks; else the search goes on from there.

@@ -47,9 +47,13 @@ class PairSamples {
 
   __host__ __device__ std::int64_t count() const { return count_; }
 
-  // Values r and d of sample i.
-  __device__ void Read(std::int64_t i, float* r, float* d) const {
-    if (flat_) {
+  // Whether sample i of one image is sample i of the other in memory.
+  bool flat() const { return flat_; }
+
+  // Values r and d of sample i. kFlat: flat().
+  template <bool kFlat>
+  __device__ __forceinline__ void Read(std::int64_t i, float* r, float* d) const {
+    if constexpr (kFlat) {
       *r = reference_scale_(StoredSample(reference_.data, reference_.type, i));
       *d = distorted_scale_(StoredSample(distorted_.data, distorted_.type, i));
     } else {
@@ -83,7 +87,7 @@ class PairSamples {
     for (int k = 0; k < 4 * kVectors; ++k) {
       const std::int64_t i = first + k / 4 * step + k % 4;
       float r = 0.0f, d = 0.0f;
-      if (i < count_) Read(i, &r, &d);
+      if (i < count_) ReadApart(i, &r, &d);
       e[k] = d - r;
     }
   }
@@ -111,7 +115,7 @@ class PairSamples {
     }
   }
 
-  // A pair of which one is HWC and the other CHW is rare.
+  // Of any pair; one of which an image is HWC and the other CHW is rare.
   __device__ void ReadApart(std::int64_t i, float* r, float* d) const {
     int channel, y, x;
     if (distorted_.layout == Layout::kHwc) {
@@ -132,7 +136,7 @@ class PairSamples {
   ValueScale reference_scale_;
   ValueScale distorted_scale_;
   std::int64_t count_;
-  bool flat_;  // sample i of one is sample i of the other
+  bool flat_;
 };
 
 LIKENESS_END_TARGET

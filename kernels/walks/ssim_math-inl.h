@@ -78,57 +78,27 @@ HWY_INLINE void VerticalPair(const float* rows, const Taps& t, Vf* first, Vf* se
   *second = hn::Add(even1, odd1);
 }
 
-// What S and its derivatives need of one window.
-struct Moments {
-  Vf mean, difference;                // of s and e
-  Vf mean_square, difference_square;  // of s^2 and e^2
-};
+using hn::Add;
+using hn::Div;
+using hn::Mul;
+using hn::MulAdd;
+using hn::MulSub;
+using hn::Neg;
+using hn::NegMulAdd;
+using hn::Sub;
+#undef LIKENESS_WALK_INLINE
+#define LIKENESS_WALK_INLINE HWY_INLINE
+#include "kernels/walks/ssim_similarity.inc"
 
-struct SsimConstants {
-  Vf c1, c2;
-};
-
-// How S changes with one sample of the distorted image, which moves s by 1/2 and e by 1:
-// window weight * (base + with_mean * s + with_difference * e).
-struct Partials {
-  Vf base, with_mean, with_difference;
-};
+using Moments = MomentsOf<Vf>;
+using SsimConstants = SsimConstantsOf<Vf>;
+using Partials = PartialsOf<Vf>;
 
 template <bool kPartials>
 HWY_INLINE Vf Similarity(const Moments& of, const SsimConstants& c, Partials* partials) {
   const Df d;
-  const Vf two = hn::Set(d, 2.0f);
-  const Vf half = hn::Set(d, 0.5f);
-  const Vf m = hn::Add(of.mean, half);
-  const Vf x = hn::NegMulAdd(of.mean, of.mean, of.mean_square);
-  const Vf difference_squared = hn::Mul(of.difference, of.difference);
-  const Vf y = hn::Sub(of.difference_square, difference_squared);
-  const Vf twice_m_squared = hn::Mul(two, hn::Mul(m, m));
-  const Vf luminance_base = hn::Add(twice_m_squared, c.c1);
-  const Vf structure_base = hn::MulAdd(two, x, c.c2);
-  const Vf a1 = hn::NegMulAdd(half, difference_squared, luminance_base);
-  const Vf b1 = hn::MulAdd(half, difference_squared, luminance_base);
-  const Vf a2 = hn::NegMulAdd(half, y, structure_base);
-  const Vf b2 = hn::MulAdd(half, y, structure_base);
-  const Vf denominator = hn::Mul(b1, b2);
-  const Vf similarity = hn::Div(hn::Mul(a1, a2), denominator);
-  if constexpr (kPartials) {
-    // dS/dX = 2 Y A1 / (B1 B2^2), dS/dY = -(2 X + C2) A1 / (B1 B2^2), and likewise dS/dm = 4 m (mean e)^2 A2 / (B1^2
-    // B2), dS/d(mean e) = -2 (mean e) (2 m^2 + C1) A2 / (B1^2 B2). The variances' own dependence on the means joins
-    // `base`.
-    const Vf inverse = hn::Div(hn::Set(d, 1.0f), denominator);
-    const Vf inverse_b1 = hn::Mul(b2, inverse);
-    const Vf inverse_b2 = hn::Mul(b1, inverse);
-    const Vf structure_factor = hn::Mul(hn::Mul(two, hn::Mul(a1, inverse)), inverse_b2);
-    const Vf luminance_factor = hn::Mul(hn::Mul(hn::Mul(two, of.difference), hn::Mul(a2, inverse)), inverse_b1);
-    const Vf with_mean = hn::Mul(structure_factor, y);
-    const Vf with_difference = hn::Neg(hn::Mul(structure_factor, structure_base));
-    const Vf through_means = hn::Mul(luminance_factor, hn::MulSub(m, of.difference, luminance_base));
-    partials->base = hn::NegMulAdd(with_difference, of.difference, hn::NegMulAdd(with_mean, of.mean, through_means));
-    partials->with_mean = with_mean;
-    partials->with_difference = with_difference;
-  }
-  return similarity;
+  const SsimNumbers<Vf> numbers{hn::Set(d, 0.5f), hn::Set(d, 1.0f), hn::Set(d, 2.0f)};
+  return SimilarityOf<kPartials>(of, c, numbers, partials);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -1,4 +1,5 @@
 #include "kernels/walks/pointwise_cuda.h"
+#include "kernels/walks/ssim_cuda.h"
 #include "kernels/walks/walks_cuda.h"
 
 LIKENESS_BEGIN_TARGET
@@ -9,7 +10,11 @@ void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distor
                           reference.value_of_one == distorted.value_of_one;
   std::vector<PointwiseTask> pointwise;
   for (const auto& [walk, to] : walks) {
-    if (const auto* loss = std::get_if<PointwiseWalk>(&walk)) pointwise.push_back({*loss, to});
+    if (const auto* ssim = std::get_if<SsimWalk>(&walk)) {
+      NoteSsim(device, pair, distorted, *ssim, to);
+    } else {
+      pointwise.push_back({std::get<PointwiseWalk>(walk), to});
+    }
   }
   NotePointwise(device, pair, same_bytes, distorted.value_of_one, pointwise);
 }

@@ -295,6 +295,58 @@ void ExpectGolden(const std::vector<GoldenRow>& rows) {
   }
 }
 
+std::vector<Walk> SsimWalks() { return {SsimWalk{}, SsimWalk{.k2 = 0.05, .scale = -0.5, .offset = 0.5}}; }
+
+TEST(SsimWalks, EveryTypeAndLayoutIsNearTheNaiveVersion) {
+  for (const Size& s : {Size{11, 11, 1}, {11, 11, 3}, {12, 11, 3}, {11, 12, 1}, {17, 23, 3}, {53, 21, 3}}) {
+    for (const PixelType type : kTypes) {
+      for (const Layout layout : kLayouts) {
+        SCOPED_TRACE(std::to_string(s.width) + "x" + std::to_string(s.height) + " " + PixelTypeName(type));
+        ExpectNearNaive(GoldenPair(s.width, s.height, s.channels, type, layout, s.width == 17 ? 3 : 0), SsimWalks());
+      }
+    }
+  }
+}
+
+// Several blocks and bands, with tails in both directions; blocks that have samples but no windows.
+TEST(SsimWalks, LargeOddImageIsNearTheNaiveVersion) {
+  for (const Layout layout : kLayouts) {
+    ExpectNearNaive(GoldenPair(301, 197, 3, PixelType::kUint8, layout), {SsimWalk{}});
+  }
+  for (const int width : {53, 54, 63, 64, 86}) {
+    ExpectNearNaive(GoldenPair(width, 13, 3, PixelType::kUint8, Layout::kHwc), {SsimWalk{}});
+  }
+  for (const int width : {128, 129, 138, 160, 161, 170}) {
+    ExpectNearNaive(GoldenPair(width, 13, 1, PixelType::kUint8, Layout::kHwc), {SsimWalk{}});
+  }
+  for (const int height : {32, 33, 42, 43}) {
+    ExpectNearNaive(GoldenPair(13, height, 1, PixelType::kUint8, Layout::kHwc), {SsimWalk{}});
+  }
+}
+
+TEST(SsimWalks, MixedTypesAndLayouts) {
+  for (const Layout reference : kLayouts) {
+    for (const Layout distorted : kLayouts) {
+      Pair pair = GoldenPair(53, 29, 3, PixelType::kUint8, distorted);
+      pair.reference = GoldenPair(53, 29, 3, PixelType::kFloat32, reference).reference;
+      ExpectNearNaive(pair, {SsimWalk{}});
+    }
+  }
+}
+
+TEST(SsimWalks, IdentityIsExact) {
+  ExpectIdentity(SsimWalks(), {101, 67, 3});
+  ExpectIdentity(SsimWalks(), {101, 67, 1});
+}
+
+TEST(SsimWalks, BitsDoNotDependOnCompany) {
+  ExpectBitsDoNotDependOnCompany(SsimWalks(), {{11, 11, 1}, {17, 23, 3}, {101, 67, 3}, {101, 67, 3}, {141, 15, 1}});
+}
+
+TEST(SsimWalks, GoldenValues) {
+  ExpectGolden({{"ssim wang", SsimWalk{}, 0.750497423, 0.03790042, 7.104858, -1.19985e-05, 0.753046856}});
+}
+
 TEST(PointwiseWalks, GoldenValues) {
   using enum PointwiseLoss;
   ExpectGolden(

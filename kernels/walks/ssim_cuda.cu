@@ -1,0 +1,297 @@
+// A block marches down a band of rows, one window a thread. A row's samples go to shared memory, are blurred along the
+// row, and join the eleven windows down the column that hold them, whose sums wait in registers. Where a gradient is
+// wanted, each row of windows that is done takes the same way once more, transposed: a block then computes ten windows
+// further left and ten rows further up than its own, and nothing but the gradient is written.
+//
+// The blurs and the maths of a window are those of ssim_math-inl.h.
+//
+// Floor: the bytes of both images, 2 a sample at 8 bit, and 4 for a map or a gradient; the arithmetic, some 150
+// instructions a sample, 400 with the gradient, takes longer than that. nvcc 13.0 for sm_90: 123 registers, 168 with the
+// gradient (132 and 178 where the images lie in different orders), 4 and 7 KiB of shared memory, one word spilled.
+#include "kernels/walks/ssim_cuda.h"
+
+LIKENESS_BEGIN_TARGET
+namespace {
+
+constexpr int kTaps = 11;
+constexpr int kSpan = kTaps - 1;
+// Sums are kept by strips of so many columns and by bands, the same with and without a gradient.
+constexpr int kStrip = 32;
+// Of a block with gradient.
+constexpr int kGradientColumns = 160;
+// Two blocks for each multiprocessor of a large GPU, if bands of 32 rows allow it.
+constexpr int kLeastBlocks = 264;
+
+__device__ __forceinline__ Vec Add(Vec a, Vec b) { return a + b; }
+__device__ __forceinline__ Vec Sub(Vec a, Vec b) { return a - b; }
+__device__ __forceinline__ Vec Mul(Vec a, Vec b) { return a * b; }
+__device__ __forceinline__ Vec Div(Vec a, Vec b) { return a / b; }
+__device__ __forceinline__ Vec Neg(Vec a) { return -a; }
+__device__ __forceinline__ Vec NegMulAdd(Vec a, Vec b, Vec c) { return MulAdd(-a, b, c); }
+__device__ __forceinline__ Vec MulSub(Vec a, Vec b, Vec c) { return MulAdd(a, b, -c); }
+#define LIKENESS_WALK_INLINE __device__ __forceinline__
+#include "kernels/walks/ssim_similarity.inc"
+
+// The blur of a column: each value joins the eleven sums that it counts for, of which the oldest is then done. It is
+// its own transpose.
+struct ColumnBlur {
+  Vec pending[kSpan];
+
+  __device__ ColumnBlur() {
+#pragma unroll
+    for (int j = 0; j < kSpan; ++j) pending[j] = Vec(0.0);
+  }
+  __device__ __forceinline__ Vec Next(Vec x, const float* taps) {
+    const Vec done = MulAdd(Vec(taps[0]), x, pending[0]);
+#pragma unroll
+    for (int j = 1; j < kSpan; ++j) pending[j - 1] = MulAdd(Vec(taps[j < 6 ? j : kSpan - j]), x, pending[j]);
+    pending[kSpan - 1] = Vec(taps[0]) * x;
+    return done;
+  }
+};
+
+// How the samples of a pair lie: HWC is one plane whose rows interleave the channels.
+struct SsimGrid {
+  int planes;
+  int rows;
+  int row_samples;
+  int map_row_samples;
+  int band_rows;
+  int bands;
+  int strips;
+
+  std::int64_t partial_count() const { return std::int64_t{planes} * bands * strips; }
+};
+
+__device__ __forceinline__ Vec HalfSum(Vec r, Vec d) { return MulSub(Vec(0.5), r + d, Vec(0.5)); }
+
+// distance: from a sample to its neighbour of the same channel.
+template <int distance, bool gradient, bool flat>
+struct SsimKernel {
+  static constexpr int kThreads = gradient ? 192 : 128;
+  static constexpr int kBlocksWanted = !flat ? 1 : gradient ? 2 : 4;
+  static constexpr int kReach = kSpan * distance;
+  static constexpr int kLead = gradient ? kReach : 0;             // windows left of the block's own
+  static constexpr int kOwn = gradient ? kGradientColumns : 128;  // its columns of samples
+  static_assert(kLead + kOwn <= kThreads && kOwn % kStrip == 0);
+
+  PairSamples pair;
+  SsimGrid grid;
+  float taps[6] = {};  // from the outermost to the middle one
+  float c1 = 0.0f, c2 = 0.0f;
+  float scale = 1.0f, offset = 0.0f;
+  float gradient_scale = 1.0f;
+  float* map = nullptr;
+  float* out = nullptr;
+  double* partials = nullptr;
+
+  // What a thread brings of a row: its own sample, and one of the reach beyond the last thread's.
+  struct Fetched {
+    float r[2] = {0.0f, 0.0f};
+    float d[2] = {0.0f, 0.0f};
+  };
+
+  struct Shared {
+    float s[2][kThreads + kReach];
+    float e[2][kThreads + kReach];
+    float slopes[gradient ? 3 : 1][kThreads];
+    double sums[kThreads];
+  };
+
+  __device__ std::int64_t SampleAt(int plane, int y, int x) const {
+    return (std::int64_t{plane} * grid.rows + y) * grid.row_samples + x;
+  }
+
+  __device__ __forceinline__ Fetched Fetch(int plane, int y, int first_x) const {
+    Fetched row;
+    const int id = static_cast<int>(threadIdx.x);
+    if (y < 0 || y >= grid.rows) return row;
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+      const int x = first_x + id + k * kThreads;
+      if (x < 0 || x >= grid.row_samples || (k == 1 && id >= kReach)) continue;
+      pair.Read<flat>(SampleAt(plane, y, x), &row.r[k], &row.d[k]);
+    }
+    return row;
+  }
+
+  __device__ __forceinline__ MomentsOf<Vec> BlurRow(const float* s, const float* e) const {
+    const Vec middle(taps[5]), s5(s[5 * distance]), e5(e[5 * distance]);
+    MomentsOf<Vec> sum{middle * s5, middle * e5, middle * (s5 * s5), middle * (e5 * e5)};
+#pragma unroll
+    for (int j = 4; j >= 0; --j) {
+      const Vec tap(taps[j]);
+      const Vec s0(s[j * distance]), s1(s[(kSpan - j) * distance]);
+      const Vec e0(e[j * distance]), e1(e[(kSpan - j) * distance]);
+      sum.mean = MulAdd(tap, s0 + s1, sum.mean);
+      sum.difference = MulAdd(tap, e0 + e1, sum.difference);
+      sum.mean_square = MulAdd(tap, MulAdd(s0, s0, s1 * s1), sum.mean_square);
+      sum.difference_square = MulAdd(tap, MulAdd(e0, e0, e1 * e1), sum.difference_square);
+    }
+    return sum;
+  }
+
+  // What the windows that hold a sample, at slope[-kReach .. 0], send it along the row.
+  __device__ __forceinline__ Vec SpreadRow(const float* slope) const {
+    Vec sum = Vec(taps[5]) * Vec(slope[-5 * distance]);
+#pragma unroll
+    for (int j = 4; j >= 0; --j) {
+      sum = MulAdd(Vec(taps[j]), Vec(slope[-j * distance]) + Vec(slope[(j - kSpan) * distance]), sum);
+    }
+    return sum;
+  }
+
+  __device__ void operator()(const Block& block) const {
+    __shared__ Shared shared;
+    const int id = static_cast<int>(threadIdx.x);
+    const int plane = block.y;
+    const int blocks_across = (grid.row_samples + kOwn - 1) / kOwn;
+    const int x0 = block.x % blocks_across * kOwn;
+    const int band = block.x / blocks_across;
+    const int y0 = band * grid.band_rows;
+    const int y1 = y0 + grid.band_rows < grid.rows ? y0 + grid.band_rows : grid.rows;
+    const int map_rows = grid.rows - kSpan;
+
+    const int column = x0 - kLead + id;
+    const bool owns = id >= kLead && id < kLead + kOwn && column < grid.row_samples;
+    const bool has_window = column >= 0 && column < grid.map_row_samples;
+    const SsimConstantsOf<Vec> constants{c1, c2};
+    const SsimNumbers<Vec> numbers{0.5, 1.0, 2.0};
+    ColumnBlur mean, difference, mean_square, difference_square;
+    ColumnBlur base, with_mean, with_difference;
+    double sum = 0.0;
+
+    const int first = y0 - (gradient ? kSpan : 0);
+    const int last_window = gradient || y1 < map_rows ? y1 : map_rows;
+    Fetched row = Fetch(plane, first, x0 - kLead);
+    for (int y = first; y < last_window + kSpan; ++y) {
+      const int half = (y - first) & 1;
+#pragma unroll
+      for (int k = 0; k < 2; ++k) {
+        if (k == 1 && id >= kReach) continue;
+        shared.s[half][id + k * kThreads] = Bare(HalfSum(row.r[k], row.d[k]));
+        shared.e[half][id + k * kThreads] = row.d[k] - row.r[k];
+      }
+      row = Fetch(plane, y + 1, x0 - kLead);
+      __syncthreads();
+      const MomentsOf<Vec> blurred = BlurRow(&shared.s[half][id], &shared.e[half][id]);
+      const MomentsOf<Vec> moments{mean.Next(blurred.mean, taps), difference.Next(blurred.difference, taps),
+                                   mean_square.Next(blurred.mean_square, taps),
+                                   difference_square.Next(blurred.difference_square, taps)};
+      const int window = y - kSpan;  // the row of windows that is done
+      if (window < first) continue;
+      const bool valid = has_window && window >= 0 && window < map_rows;
+      PartialsOf<Vec> slopes;
+      const Vec s = SimilarityOf<gradient>(moments, constants, numbers, &slopes);
+      if (valid && owns && window >= y0) {
+        sum += static_cast<double>(Bare(s));
+        if (map != nullptr) {
+          map[(std::int64_t{plane} * map_rows + window) * grid.map_row_samples + column] =
+              Bare(s * Vec(scale) + Vec(offset));
+        }
+      }
+      if constexpr (gradient) {
+        shared.slopes[0][id] = valid ? Bare(slopes.base) : 0.0f;
+        shared.slopes[1][id] = valid ? Bare(slopes.with_mean) : 0.0f;
+        shared.slopes[2][id] = valid ? Bare(slopes.with_difference) : 0.0f;
+        __syncthreads();
+        if (!owns) continue;
+        const Vec spread = base.Next(SpreadRow(&shared.slopes[0][id]), taps);
+        const Vec by_mean = with_mean.Next(SpreadRow(&shared.slopes[1][id]), taps);
+        const Vec by_difference = with_difference.Next(SpreadRow(&shared.slopes[2][id]), taps);
+        if (window < y0) continue;
+        float r, d;
+        pair.Read<flat>(SampleAt(plane, window, column), &r, &d);
+        const Vec pull = MulAdd(by_difference, Vec(d - r), MulAdd(by_mean, HalfSum(r, d), spread));
+        out[SampleAt(plane, window, column)] = Bare(Vec(gradient_scale) * pull);
+      }
+    }
+
+    shared.sums[id] = sum;
+    __syncthreads();
+    const int strip = x0 / kStrip + id;
+    if (id >= kOwn / kStrip || strip >= grid.strips) return;
+    double total = 0.0;
+    for (int i = 0; i < kStrip; ++i) total += shared.sums[kLead + id * kStrip + i];
+    partials[(std::int64_t{plane} * grid.bands + band) * grid.strips + strip] = total;
+  }
+};
+
+struct SsimScore {
+  double count, scale, offset;
+  __device__ double operator()(double sum) const { return scale * (sum / count) + offset; }
+};
+
+int Parts(int whole, int part) { return (whole + part - 1) / part; }
+
+SsimGrid GridOf(const ImageView& image) {
+  const bool planar = image.layout == Layout::kChw && image.channels > 1;
+  SsimGrid grid;
+  grid.planes = planar ? image.channels : 1;
+  grid.rows = image.height;
+  const int distance = planar ? 1 : image.channels;
+  grid.row_samples = image.width * distance;
+  grid.map_row_samples = grid.row_samples - kSpan * distance;
+  grid.strips = Parts(grid.row_samples, kStrip);
+  grid.band_rows = 128;
+  const auto set_bands = [&] { grid.bands = Parts(grid.rows, grid.band_rows); };
+  set_bands();
+  while (grid.band_rows > 32 &&
+         std::int64_t{grid.planes} * grid.bands * Parts(grid.row_samples, kGradientColumns) < kLeastBlocks) {
+    grid.band_rows /= 2;
+    set_bands();
+  }
+  while (grid.bands > 1 && grid.partial_count() > Cuda::kScratchCount) {
+    grid.band_rows *= 2;
+    set_bands();
+  }
+  return grid;
+}
+
+template <int distance, bool gradient, bool flat>
+void Note(Cuda& device, const PairSamples& pair, const SsimGrid& grid, const SsimWalk& walk, double map_count,
+          const ProgramOutput& to) {
+  using Kernel = SsimKernel<distance, gradient, flat>;
+  Kernel kernel{.pair = pair, .grid = grid};
+  const std::vector<double> taps = GaussianTaps(kTaps, walk.sigma);
+  for (int j = 0; j < 6; ++j) kernel.taps[j] = static_cast<float>(taps[j]);
+  kernel.c1 = static_cast<float>(walk.k1 * walk.k1);
+  kernel.c2 = static_cast<float>(walk.k2 * walk.k2);
+  kernel.scale = static_cast<float>(walk.scale);
+  kernel.offset = static_cast<float>(walk.offset);
+  kernel.gradient_scale = static_cast<float>(walk.scale / map_count);
+  kernel.map = to.map;
+  kernel.out = to.gradient;
+  kernel.partials = device.scratch();
+  device.Launch(kernel, {Parts(grid.row_samples, Kernel::kOwn) * grid.bands, grid.planes});
+}
+
+}  // namespace
+
+void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted, const SsimWalk& walk,
+              const ProgramOutput& to) {
+  const SsimGrid grid = GridOf(distorted);
+  if (grid.partial_count() > Cuda::kScratchCount) {
+    device.Report(Check(cudaErrorInvalidValue, "ssim: rows of over 500000 samples", __FILE__, __LINE__));
+    return;
+  }
+  const double map_count = static_cast<double>(std::int64_t{grid.planes} * (grid.rows - kSpan) * grid.map_row_samples);
+  const auto note = [&]<int distance, bool gradient>() {
+    if (pair.flat()) {
+      Note<distance, gradient, true>(device, pair, grid, walk, map_count, to);
+    } else {
+      Note<distance, gradient, false>(device, pair, grid, walk, map_count, to);
+    }
+  };
+  const bool interleaved = grid.planes == 1 && distorted.channels == 3;
+  const bool gradient = to.gradient != nullptr;
+  if (interleaved) {
+    gradient ? note.template operator()<3, true>() : note.template operator()<3, false>();
+  } else {
+    gradient ? note.template operator()<1, true>() : note.template operator()<1, false>();
+  }
+  CombinePartials(device, device.scratch(), {static_cast<int>(grid.partial_count())}, 1, AddUp{},
+                  SsimScore{map_count, walk.scale, walk.offset}, false, to.score);
+}
+
+LIKENESS_END_TARGET
