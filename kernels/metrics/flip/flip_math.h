@@ -45,23 +45,27 @@ inline constexpr FlipSensitivity kFlipSensitivity[3] = {
     {1.0, 0.0047, 0.0, 1.0}, {1.0, 0.0053, 0.0, 1.0}, {34.1, 0.04, 13.5, 0.025}};
 inline constexpr double kFlipWidest = 0.04;
 
-// sRGB's primaries: to XYZ, each row divided by its component of the white of D65, and back.
-inline constexpr double kFlipWhite[3] = {0.950428545, 1.0, 1.088900371};
-inline constexpr double kFlipInverseWhite[3] = {1.052156925, 1.0, 0.918357670};
-inline constexpr double kFlipToXyz[3][3] = {{10135552.0 / 24577794.0, 8788810.0 / 24577794.0, 4435075.0 / 24577794.0},
-                                            {2613072.0 / 12288897.0, 8788810.0 / 12288897.0, 887015.0 / 12288897.0},
-                                            {1425312.0 / 73733382.0, 8788810.0 / 73733382.0, 70074185.0 / 73733382.0}};
-inline constexpr double kFlipFromXyz[3][3] = {{3.241003275, -1.537398934, -0.498615861},
-                                              {-0.969224334, 1.875930071, 0.041554224},
-                                              {0.055639423, -0.204011202, 1.057148933}};
+// sRGB's primaries: to XYZ, each row divided by its component of the white of D65, and back. Functions copy the tables
+// that they index: nvcc has no address of the host's constants.
+inline constexpr std::array kFlipWhite = {0.950428545, 1.0, 1.088900371};
+inline constexpr std::array kFlipInverseWhite = {1.052156925, 1.0, 0.918357670};
+using FlipMatrix = std::array<std::array<double, 3>, 3>;
+inline constexpr FlipMatrix kFlipToXyz = {{{10135552.0 / 24577794.0, 8788810.0 / 24577794.0, 4435075.0 / 24577794.0},
+                                           {2613072.0 / 12288897.0, 8788810.0 / 12288897.0, 887015.0 / 12288897.0},
+                                           {1425312.0 / 73733382.0, 8788810.0 / 73733382.0, 70074185.0 / 73733382.0}}};
+inline constexpr FlipMatrix kFlipFromXyz = {{{3.241003275, -1.537398934, -0.498615861},
+                                             {-0.969224334, 1.875930071, 0.041554224},
+                                             {0.055639423, -0.204011202, 1.057148933}}};
 
 // Linear RGB to XYZ relative to white.
 template <class V>
 LIKENESS_HD Pack<V, 3> FlipXyz(const V& r, const V& g, const V& b) {
+  constexpr FlipMatrix rows = kFlipToXyz;
+  constexpr std::array scales = kFlipInverseWhite;
   Pack<V, 3> out;
   for (int i = 0; i < 3; ++i) {
-    const double scale = kFlipInverseWhite[i];
-    const double* to = kFlipToXyz[i];
+    const double scale = scales[i];
+    const auto& to = rows[i];
     out.v[i] = MulAdd(r, to[0] * scale, MulAdd(g, to[1] * scale, b * (to[2] * scale)));
   }
   return out;
@@ -94,10 +98,12 @@ template <class V>
 LIKENESS_HD FlipLab<V> FlipHuntLab(const V& y, const V& x_y, const V& y_z) {
   const V x = y + x_y;
   const V z = y - y_z;
+  constexpr FlipMatrix rows = kFlipFromXyz;
+  constexpr std::array white = kFlipWhite;
   V rgb[3];
   for (int i = 0; i < 3; ++i) {
-    const double* from = kFlipFromXyz[i];
-    rgb[i] = Clamp(MulAdd(x, from[0] * kFlipWhite[0], MulAdd(y, from[1], z * (from[2] * kFlipWhite[2]))), 0.0, 1.0);
+    const auto& from = rows[i];
+    rgb[i] = Clamp(MulAdd(x, from[0] * white[0], MulAdd(y, from[1], z * (from[2] * white[2]))), 0.0, 1.0);
   }
   const Pack<V, 3> xyz = FlipXyz(rgb[0], rgb[1], rgb[2]);
   const V fx = FlipLabCurve(xyz.v[0]);

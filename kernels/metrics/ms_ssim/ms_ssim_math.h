@@ -28,7 +28,7 @@
 
 LIKENESS_BEGIN_TARGET
 
-inline constexpr double kMsSsimWeights[] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
+inline constexpr std::array kMsSsimWeights = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
 
 struct ReluPower {
   double exponent;
@@ -42,7 +42,7 @@ struct LogOf {
 // The product of a sample's factors to their powers: 0, and no derivative, as soon as one is not above 0.
 struct ScaleProduct {
   LIKENESS_HD auto operator()(auto a, auto b, auto c, auto d, auto e) const {
-    const double* w = kMsSsimWeights;
+    constexpr std::array w = kMsSsimWeights;  // a copy: nvcc has no address of the host's constant
     const auto sum =
         LogWhere(a) * w[0] + LogWhere(b) * w[1] + LogWhere(c) * w[2] + LogWhere(d) * w[3] + LogWhere(e) * w[4];
     return Guard(a, Guard(b, Guard(c, Guard(d, Guard(e, Exp(sum))))));

@@ -21,7 +21,7 @@
 
 LIKENESS_BEGIN_TARGET
 
-// torchmetrics' floor under a denominator.
+// torchmetrics' floor under a denominator. Functors pass a copy, double{...}: nvcc has no address of such a constant.
 inline constexpr double kRelativeFloor = 1.17e-6;
 inline constexpr double kMaseFloor = 1.0 / (255.0 * 256.0);
 
@@ -34,7 +34,7 @@ struct SymmetricPercentageError {
   double factor;
   LIKENESS_HD auto operator()(auto r, auto d) const {
     const auto sum = Abs(r) + Abs(d);
-    return Abs(d - r) * factor / Select(Value(sum) > kRelativeFloor, sum, kRelativeFloor);
+    return Abs(d - r) * factor / Select(Value(sum) > kRelativeFloor, sum, double{kRelativeFloor});
   }
 };
 
@@ -56,7 +56,7 @@ struct FlooredOver {
 // On scalars: sums over `count` terms in all, as their mean, at least kMaseFloor.
 struct PooledMean {
   double count;
-  LIKENESS_HD auto operator()(auto... sums) const { return Max((sums + ...) * (1.0 / count), kMaseFloor); }
+  LIKENESS_HD auto operator()(auto... sums) const { return Max((sums + ...) * (1.0 / count), double{kMaseFloor}); }
 };
 
 LIKENESS_END_TARGET
