@@ -225,9 +225,15 @@ void Scorer::Impl::ScoreOnDevice(absl::Span<PairJob* const> jobs) {
   if (engine == nullptr) return;
   std::vector<cuda::PairOnDevice> pairs;
   for (PairJob* job : jobs) {
-    cuda::PairOnDevice pair{job, {}, &job->results};
+    cuda::PairOnDevice pair{job, {}, {}, &job->results};
     for (std::size_t i = 0; i < job->metrics.size(); ++i) {
-      if (OnDevice(job->metrics[i]) && job->results[i].status.ok()) pair.metrics.push_back(static_cast<int>(i));
+      const ResolvedMetric& metric = job->metrics[i];
+      if (!OnDevice(metric) || !job->results[i].status.ok()) continue;
+      pair.metrics.push_back(static_cast<int>(i));
+      auto& walk = pair.walks.emplace_back();
+      if (auto request = WalkOf(metric, job->reference, job->distorted, job->weights.data != nullptr)) {
+        walk = request->walk;
+      }
     }
     if (!pair.metrics.empty()) pairs.push_back(std::move(pair));
   }
@@ -263,7 +269,7 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
       PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}},
                 impl_->bytes_per_sample());
   // A walk keeps a few rows of each tile, whatever the size of the images.
-  if (!impl_->OnDevice(metric) && impl_->WalkOf(metric, reference, distorted, weighted)) plan.workspace_bytes = 0;
+  if (impl_->WalkOf(metric, reference, distorted, weighted)) plan.workspace_bytes = 0;
   const std::int64_t limit = impl_->WorkspaceLimit(metric);
   if (plan.workspace_bytes > limit) {
     return absl::ResourceExhaustedError(
@@ -395,7 +401,7 @@ void Scorer::Impl::CheckJob(const Scorer& scorer, PairJob& job) const {
     status = pixels;
     if (status.ok()) status = CheckPair(*metric.info, job.reference, job.distorted);
     // A walk needs no workspace, hence no plan.
-    if (!status.ok() || (!OnDevice(metric) && WalkOf(metric, job.reference, job.distorted, weighted))) continue;
+    if (!status.ok() || WalkOf(metric, job.reference, job.distorted, weighted)) continue;
     status = scorer.MakePlan(metric, job.reference, job.distorted, weighted).status();
   }
 }

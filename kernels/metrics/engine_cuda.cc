@@ -56,14 +56,16 @@ struct Noted {
     const Shape shape{job.distorted.width, job.distorted.height, ScoredChannels(job.reference, job.distorted)};
     settings.reserve(pair.metrics.size());
     std::vector<PlannedProgram> programs;
-    for (const int i : pair.metrics) {
-      const ResolvedMetric& metric = job.metrics[i];
+    for (std::size_t k = 0; k < pair.metrics.size(); ++k) {
+      const ResolvedMetric& metric = job.metrics[pair.metrics[k]];
       const Settings& of_metric = settings.emplace_back(metric.convention, metric.parameters);
       MetricTask& noted = task.metrics.emplace_back();
       noted.program = FindProgram(metric.info->id);
       noted.settings = &of_metric;
       noted.want_map = metric.want_map;
       noted.want_gradient = metric.want_gradient;
+      noted.walk = pair.walks[k];
+      if (noted.walk) continue;
       programs.push_back(
           {entries[metric.index],
            {shape, of_metric, metric.want_map, metric.want_gradient, job.weights.data != nullptr, job.averaging}});

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,9 @@ struct EngineOptions {
 // Some metrics of one pair.
 struct PairOnDevice {
   const PairJob* job = nullptr;
-  std::vector<int> metrics;                      // which of job->metrics
+  std::vector<int> metrics;  // which of job->metrics
+  // The fused walk of each of them; empty where its program runs.
+  std::vector<std::optional<decltype(WalkRequest::walk)>> walks;
   std::vector<MetricResult>* results = nullptr;  // of all of them
 };
 

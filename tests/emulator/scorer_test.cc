@@ -16,8 +16,9 @@
 namespace likeness {
 namespace {
 
-std::unique_ptr<Scorer> Make(Backend backend) {
+std::unique_ptr<Scorer> Make(Backend backend, bool fused_walks = true) {
   ScorerOptions options;
+  options.fused_walks = fused_walks;
   options.backend = backend;
   options.threads = 2;
   options.slot_bytes = std::int64_t{192} << 20;
@@ -56,11 +57,11 @@ double Largest(const Tensor& tensor) {
   return largest;
 }
 
-void ExpectNear(const Tensor& a, const Tensor& b, const std::string& what) {
+void ExpectNear(const Tensor& a, const Tensor& b, const std::string& what, double tolerance = 2e-3) {
   ASSERT_EQ(a.sample_count(), b.sample_count()) << what;
   const double scale = std::fmax(Largest(b), 1e-12);
   for (std::int64_t i = 0; i < a.sample_count(); ++i) {
-    ASSERT_NEAR(a.data[i], b.data[i], 2e-3 * scale) << what << " " << i;
+    ASSERT_NEAR(a.data[i], b.data[i], tolerance * scale) << what << " " << i;
   }
 }
 
@@ -93,6 +94,42 @@ TEST(CudaScorer, ScoresAsTheCpuDoes) {
   EXPECT_EQ(devices[0].outstanding_bytes, 0);
   EXPECT_EQ(devices[0].batches, 2);
   EXPECT_GT(devices[0].launches, 0);
+}
+
+// Tolerances of maps and gradients as in tests/unit/walk_test.cc.
+TEST(CudaScorer, WalksScoreAsTheirProgramsDo) {
+  const std::vector<std::string> ids = {"mae",      "mse",         "rmse",      "sse",     "psnr",
+                                        "psnr:piq", "huber",       "smooth_l1", "logcosh", "charbonnier",
+                                        "mbe",      "smooth_loss", "ssim",      "dssim",   "dssim:one_minus"};
+  std::vector<std::unique_ptr<Pair>> pairs[2];
+  std::int64_t launches[2];
+  for (const bool fused : {false, true}) {  // one after the other: the emulated GPU is small
+    const auto scorer = Make(Backend::kCuda, fused);
+    for (const auto& [width, height] : {std::pair{11, 11}, std::pair{64, 48}, std::pair{97, 61}}) {
+      Pair& pair = *pairs[fused].emplace_back(std::make_unique<Pair>(*scorer, width, height, ids, true));
+      scorer->Score({&pair.job});
+      const auto explained = scorer->Explain(pair.metrics, pair.job.reference, pair.job.distorted, false);
+      ASSERT_TRUE(explained.ok());
+      EXPECT_EQ(explained->walks.size(), fused ? ids.size() : 0);
+    }
+    launches[fused] = scorer->devices()[0].launches;
+  }
+  for (int p = 0; p < 3; ++p) {
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const MetricResult& a = pairs[1][p]->job.results[i];
+      const MetricResult& b = pairs[0][p]->job.results[i];
+      ASSERT_TRUE(a.status.ok()) << ids[i] << ": " << a.status;
+      ASSERT_TRUE(b.status.ok()) << ids[i] << ": " << b.status;
+      // S of one window, which is all that 11x11 has, is right to 1e-6 on either side.
+      const bool ssim = ids[i].find("ssim") != std::string::npos;
+      EXPECT_NEAR(a.score, b.score, ssim ? 2e-6 : 1e-6 * std::fabs(b.score)) << ids[i];
+      ExpectNear(a.map, b.map, ids[i] + " map", 5e-5);
+      ExpectNear(a.gradient, b.gradient, ids[i] + " gradient", 5e-4);
+    }
+  }
+  // One reading of the pixels serves all pointwise metrics: a pair takes fewer launches than it has metrics.
+  EXPECT_LT(launches[true], 3 * static_cast<std::int64_t>(ids.size()));
+  EXPECT_LT(launches[true], launches[false] / 3);
 }
 
 // A gradient's output alone takes a good part of a slot's: the batch does not fit at once.
