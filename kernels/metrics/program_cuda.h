@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "kernels/image_view.h"
 #include "kernels/metrics/settings.h"
 #include "kernels/ops/planes.h"
+#include "kernels/walks/walk_request.h"
 
 namespace likeness::cuda {
 
@@ -44,6 +46,8 @@ struct Program {
   MetricInfo (*info)();
   // Why a shape will not do, beyond the minimum size; empty: it will.
   std::string (*check)(const Shape& shape, const Settings& settings);
+  // The fused walk that computes the same in one pass over the pixels, if there is one.
+  std::optional<WalkRequest> (*walk)(const Settings& settings);
   ProgramNeeds (*plan)(const ProgramInput& input, const Settings& settings);
   // Notes the program's launches on the device; nothing runs yet. The arena of `workspace` has the needed bytes.
   void (*run)(const ProgramInput& input, const Settings& settings, const ProgramOutput& output, Workspace& workspace,

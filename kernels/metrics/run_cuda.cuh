@@ -84,6 +84,12 @@ std::string CheckShape(const Shape& shape, const Settings& settings) {
 }
 
 template <class Metric>
+std::optional<WalkRequest> WalkOf(const Settings& settings) {
+  if constexpr (requires { &Metric::Walk; }) return Metric::Walk(settings);
+  return std::nullopt;
+}
+
+template <class Metric>
 ProgramNeeds PlanOf(const ProgramInput& input, const Settings& settings) {
   plan::PlanDevice device(sizeof(Real));
   Workspace workspace;
@@ -112,8 +118,8 @@ void RunOnLane(const ProgramInput& input, const Settings& settings, const Progra
 
 LIKENESS_END_TARGET
 
-#define LIKENESS_METRIC(Type)                                                             \
-  namespace likeness::cuda {                                                              \
-  extern const Program k##Type;                                                           \
-  const Program k##Type{&Type::Info, &CheckShape<Type>, &PlanOf<Type>, &RunOnLane<Type>}; \
+#define LIKENESS_METRIC(Type)                                                                            \
+  namespace likeness::cuda {                                                                             \
+  extern const Program k##Type;                                                                          \
+  const Program k##Type{&Type::Info, &CheckShape<Type>, &WalkOf<Type>, &PlanOf<Type>, &RunOnLane<Type>}; \
   }

@@ -1,4 +1,5 @@
-// A pair's bits depend on the pair alone: every metric that is compiled for CUDA is scored by itself, and then again in
+// A pair's bits depend on the pair alone: every metric that is compiled for CUDA, and every fused walk, is
+// scored by itself, and then again in
 // mixed batches of any sizes, beside other metrics of the same pair, with and without map and gradient, by several
 // slots on as many host threads at once. Everything must come back equal to the last bit.
 //
@@ -25,6 +26,7 @@ struct Alone {
   const Pair* pair;
   std::string text;
   Request request;
+  bool fused;
   PairResult expected;
 };
 
@@ -59,7 +61,8 @@ std::vector<Alone> MakeCases(const std::vector<Pair>& pairs, bool small) {
     int taken = 0;
     for (const Pair& pair : pairs) {
       if (!Takes(request, pair.width, pair.height) || (small && taken == 2)) continue;
-      cases.push_back({&pair, text, request, {}});
+      cases.push_back({&pair, text, request, false, {}});
+      if (FusedWalk(request)) cases.push_back({&pair, text + " (fused)", request, true, {}});
       ++taken;
     }
     if (taken == 0) CannotRead("the sizes: none suits " + text);
@@ -70,7 +73,7 @@ std::vector<Alone> MakeCases(const std::vector<Pair>& pairs, bool small) {
 bool ScoreAlone(std::vector<Alone>& cases) {
   for (Alone& one : cases) {
     Asked asked(*one.pair);
-    asked.Add(one.request, true, true);
+    asked.Add(one.request, true, true, one.fused);
     Slot slot;
     if (!Report(Slot::Create(0, SizesFor(asked.task), &slot)) || !ScoreAll(slot, {&asked.task})) return false;
     one.expected = std::move(asked.task.metrics[0].result);
@@ -93,7 +96,7 @@ std::vector<Mixed> Mix(const std::vector<Alone>& cases, std::mt19937_64& random)
   for (const Alone* one : order) {
     const bool joins = !mixed.empty() && random() % 2 == 0 && mixed.back().cases[0]->pair == one->pair;
     if (!joins) mixed.push_back({std::make_unique<Asked>(*one->pair), {}});
-    mixed.back().asked->Add(one->request, random() % 4 != 0, random() % 4 != 0);
+    mixed.back().asked->Add(one->request, random() % 4 != 0, random() % 4 != 0, one->fused);
     mixed.back().cases.push_back(one);
   }
   return mixed;

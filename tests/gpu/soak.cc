@@ -86,7 +86,9 @@ class Soak {
       job.asked = std::make_unique<Asked>(*job.pair);
       for (int i = Below(2) + 1; i > 0; --i) {
         const Request& request = requests_[Below(static_cast<int>(requests_.size()))];
-        if (Takes(request, job.pair->width, job.pair->height)) job.asked->Add(request, Below(2), Below(2));
+        if (Takes(request, job.pair->width, job.pair->height)) {
+          job.asked->Add(request, Below(2), Below(2), FusedWalk(request) && Below(2));
+        }
       }
       if (!job.asked->task.metrics.empty()) return job;
     }

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <sstream>
 #include <string>
@@ -116,6 +117,14 @@ inline bool Takes(const Request& request, int width, int height) {
          request.program->check({width, height, 3}, settings).empty();
 }
 
+// The fused walk of a request, if it has one.
+inline std::optional<Walk> FusedWalk(const Request& request) {
+  const std::optional<WalkRequest> walk = request.program->walk(Settings(request.convention, request.parameters));
+  // SSIM has none under CUDA.
+  if (!walk || !std::holds_alternative<PointwiseWalk>(walk->walk)) return std::nullopt;
+  return walk->walk;
+}
+
 // A pair with one or more requests, ready to be scored. The task points into it, so it stays where it is.
 class Asked {
  public:
@@ -128,13 +137,15 @@ class Asked {
   }
   Asked(const Asked&) = delete;
 
-  Asked& Add(Request request, bool want_map, bool want_gradient) {
+  // `fused`: by the request's walk, which it must have.
+  Asked& Add(Request request, bool want_map, bool want_gradient, bool fused = false) {
     auto owned = std::make_unique<Owned>(Owned{std::move(request), nullptr});
     owned->settings = std::make_unique<Settings>(owned->request.convention, owned->request.parameters);
     const MetricInfo info = owned->request.program->info();
     MetricTask& metric = task.metrics.emplace_back();
     metric.program = owned->request.program;
     metric.settings = owned->settings.get();
+    if (fused) metric.walk = FusedWalk(owned->request);
     metric.want_map = want_map && !info.map.empty();
     metric.want_gradient = want_gradient && info.has_gradient;
     owned_.push_back(std::move(owned));

@@ -36,20 +36,30 @@ struct Batch {
   std::vector<std::unique_ptr<Asked>> asked;
   std::vector<PairTask*> tasks;
 
+  // Of a program what its plan says; a walk reads both images once and writes the gradient once.
   std::int64_t MovedBytes() const {
     std::int64_t bytes = 0;
-    for (const PairTask* task : tasks) bytes += task->metrics[0].needs.moved_bytes;
+    for (const PairTask* task : tasks) {
+      const MetricTask& metric = task->metrics[0];
+      if (!metric.walk) {
+        bytes += metric.needs.moved_bytes;
+        continue;
+      }
+      const ImageView& image = task->distorted;
+      bytes += task->reference.size_bytes() + image.size_bytes();
+      if (metric.want_gradient) bytes += image.pixel_count() * image.channels * std::int64_t{sizeof(float)};
+    }
     return bytes;
   }
 };
 
 // As many of the pairs as `device_bytes` have room for, at least one. False after a failure, which is printed.
-bool MakeBatch(const Request& request, bool gradient, const std::vector<const Pair*>& pairs, std::int64_t device_bytes,
-               Batch* out) {
+bool MakeBatch(const Request& request, bool gradient, bool fused, const std::vector<const Pair*>& pairs,
+               std::int64_t device_bytes, Batch* out) {
   SlotSizes sizes;
   for (const Pair* pair : pairs) {
     auto asked = std::make_unique<Asked>(*pair);
-    asked->Add(request, false, gradient);
+    asked->Add(request, false, gradient, fused);
     SlotSizes more = sizes;
     more += SizesFor(asked->task);
     if (!out->tasks.empty() && more.device_bytes() > device_bytes) break;
@@ -80,10 +90,12 @@ class Bench {
     const std::vector<const Pair*> large(options_.small ? 2 : 8, &large_);
     std::vector<const Pair*> ragged;
     for (const Pair& pair : ragged_) ragged.push_back(&pair);
-    for (const bool gradient : {false, true}) {
-      if (gradient && !request.program->info().has_gradient) continue;
-      if (!Time(request, text, "large", gradient, large) || !Time(request, text, "ragged", gradient, ragged)) {
-        return false;
+    for (const bool fused : {false, true}) {
+      if (fused && !FusedWalk(request)) continue;
+      for (const bool gradient : {false, true}) {
+        if (gradient && !request.program->info().has_gradient) continue;
+        if (!Time(request, text, "large", gradient, fused, large)) return false;
+        if (!Time(request, text, "ragged", gradient, fused, ragged)) return false;
       }
     }
     return true;
@@ -97,7 +109,8 @@ class Bench {
       std::vector<Batch> batches(slots);
       const std::vector<const Pair*> pairs(options_.small ? 1 : 4, &large_);
       for (Batch& batch : batches) {
-        if (!MakeBatch(request, false, pairs, device_bytes_ / 3, &batch) || !ScoreAll(batch.slot, batch.tasks)) {
+        if (!MakeBatch(request, false, FusedWalk(request).has_value(), pairs, device_bytes_ / 3, &batch) ||
+            !ScoreAll(batch.slot, batch.tasks)) {
           return false;
         }
       }
@@ -126,7 +139,7 @@ class Bench {
   }
 
  private:
-  bool Time(const Request& request, const std::string& text, const char* kind, bool gradient,
+  bool Time(const Request& request, const std::string& text, const char* kind, bool gradient, bool fused,
             const std::vector<const Pair*>& pairs) {
     for (const Pair* pair : pairs) {
       if (Takes(request, pair->width, pair->height)) continue;
@@ -135,7 +148,7 @@ class Bench {
       return true;
     }
     Batch batch;
-    if (!MakeBatch(request, gradient, pairs, device_bytes_, &batch)) return false;
+    if (!MakeBatch(request, gradient, fused, pairs, device_bytes_, &batch)) return false;
     double best_ms = std::numeric_limits<double>::infinity();
     const auto start = Clock::now();
     // The first run loads kernels and does not count.
@@ -146,10 +159,11 @@ class Bench {
     const auto count = static_cast<double>(batch.tasks.size());
     const auto bytes = static_cast<double>(batch.MovedBytes());
     std::printf(
-        "{\"kind\": \"%s\", \"metric\": \"%s\", \"gradient\": %s, \"batch\": %zu, \"launches\": %d, "
+        "{\"kind\": \"%s\", \"metric\": \"%s\", \"gradient\": %s, \"fused\": %s, \"batch\": %zu, \"launches\": %d, "
         "\"us\": %.6g, \"floor_us\": %.6g, \"bytes\": %.6g, \"bytes_per_s\": %.6g}\n",
-        kind, text.c_str(), gradient ? "true" : "false", batch.tasks.size(), batch.slot.launch_count(),
-        1e3 * best_ms / count, 1e6 * bytes / rates_.copy_bytes_per_s / count, bytes / count, bytes / (best_ms / 1e3));
+        kind, text.c_str(), gradient ? "true" : "false", fused ? "true" : "false", batch.tasks.size(),
+        batch.slot.launch_count(), 1e3 * best_ms / count, 1e6 * bytes / rates_.copy_bytes_per_s / count, bytes / count,
+        bytes / (best_ms / 1e3));
     std::fflush(stdout);
     return true;
   }

@@ -4,8 +4,8 @@
     tests/bench/cuda/run.py BENCH [--small] [--seconds S] [--metrics ID,ID...]
 
 BENCH is what tests/gpu/run builds as build/gpu/bench (bench.cc tells what it times). Exit 77: no GPU, nothing was run.
-The floor is the time that the memory needs for the bytes that a program's steps read and write, at the measured speed of
-a copy within the GPU. Peers are timed where PyTorch sees a GPU: torchmetrics, kornia, fused-ssim, whichever can be
+The floor is the time that the memory needs for the bytes that a program's steps read and write (of a fused walk: both images
+and the gradient), at the measured speed of a copy within the GPU. Peers are timed where PyTorch sees a GPU: torchmetrics, kornia, fused-ssim, whichever can be
 imported, and SSIM written in PyTorch. They get float32 batches that are on the GPU already; ours reads uint8.
 """
 
@@ -45,7 +45,7 @@ def print_metrics(rows, title):
     print("|---|---|---:|---:|---:|---:|---:|---:|")
     for row in rows:
         what = "score and gradient" if row["gradient"] else "score"
-        print(f"| `{row['metric']}` | {what} | {row['batch']} | {row['launches']} | {row['us']:.4g} | {row['floor_us']:.4g} | "
+        print(f"| `{row['metric']}` | {what}{', fused' * row['fused']} | {row['batch']} | {row['launches']} | {row['us']:.4g} | {row['floor_us']:.4g} | "
               f"{row['us'] / row['floor_us']:.3g} | {row['bytes_per_s'] / 1e9:.4g} |")
 
 
@@ -134,6 +134,7 @@ def print_peers(rows):
     if not torch.cuda.is_available():
         print(f"\nNo peers: PyTorch {torch.__version__} sees no GPU.")
         return
+    # The fused walk, which comes after the program, where there is one.
     ours = {(row["metric"].split(":")[0], row["gradient"]): row["us"] for row in rows}
     print(f"\nPeers on batches of {BATCH} float32 RGB pairs of {WIDTH}x{HEIGHT}, PyTorch {torch.__version__}; `ratio` is the peer's "
           "time over ours, of the launches alone.\n")
