@@ -21,7 +21,7 @@ WIDTH, HEIGHT, BATCH = 1920, 1080, 8
 
 
 def bench(arguments):
-    command = [arguments.bench, "--seconds", str(arguments.seconds)]
+    command = [arguments.bench.resolve(), "--seconds", str(arguments.seconds)]
     command += ["--small"] * arguments.small + (["--metrics", arguments.metrics] if arguments.metrics else [])
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode not in (0, SKIPPED):
