@@ -4,7 +4,7 @@
 //
 // Floor: the bytes of both images, of the maps and gradients, and of both images once more for a late gradient, twice
 // for a maximum's. At 8 bit a score reads 2 bytes a sample. nvcc 13.0 for sm_90: 92 registers for the first reading,
-// 60 for the others (124 and 84 where the images differ in type or layout), 24 KiB of shared memory, no spills.
+// 60 for the others (116 and 84 where the images differ in type or layout), 24 KiB of shared memory, no spills.
 #include "kernels/metrics/pointwise/pointwise_math.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/walks/pointwise_cuda.h"
