@@ -120,8 +120,7 @@ inline bool Takes(const Request& request, int width, int height) {
 // The fused walk of a request, if it has one.
 inline std::optional<Walk> FusedWalk(const Request& request) {
   const std::optional<WalkRequest> walk = request.program->walk(Settings(request.convention, request.parameters));
-  // SSIM has none under CUDA.
-  if (!walk || !std::holds_alternative<PointwiseWalk>(walk->walk)) return std::nullopt;
+  if (!walk) return std::nullopt;
   return walk->walk;
 }
 
