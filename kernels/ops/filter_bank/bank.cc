@@ -1,11 +1,9 @@
 #include "kernels/ops/filter_bank/bank.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <list>
 #include <mutex>
-#include <string>
 #include <utility>
 
 namespace likeness {
@@ -41,35 +39,26 @@ class Cache {
 
  private:
   struct Entry {
-    explicit Entry(const BankSpec& spec)
-        : name(spec.name),
-          sizes{spec.image_width, spec.image_height, spec.width, spec.height},
-          bytes(std::int64_t{spec.filters} * spec.height * (spec.width + Bank<Real>::kPad) * sizeof(Real)) {}
-    bool Is(const BankSpec& spec) const {
-      return name == spec.name && sizes == Sizes{spec.image_width, spec.image_height, spec.width, spec.height};
-    }
+    explicit Entry(const BankSpec& of) : spec(of) {}
 
-    using Sizes = std::array<int, 4>;
-    std::string name;
-    Sizes sizes;
-    std::int64_t bytes;
+    const BankSpec spec;
     std::once_flag made;
     Bank<Real> bank;
   };
 
   std::shared_ptr<Entry> EntryOf(const BankSpec& spec) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e->Is(spec); });
+    const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e->spec == spec; });
     if (found != entries_.end()) {
       entries_.splice(entries_.begin(), entries_, found);
       return entries_.front();
     }
     entries_.push_front(std::make_shared<Entry>(spec));
     const std::shared_ptr<Entry> entry = entries_.front();
-    bytes_ += entry->bytes;
+    bytes_ += Bank<Real>::SizeBytes(spec);
     // The new one stays whatever its size: a program asks for its bank once a step.
     while (bytes_ > kCacheBytes && entries_.size() > 1) {
-      bytes_ -= entries_.back()->bytes;
+      bytes_ -= Bank<Real>::SizeBytes(entries_.back()->spec);
       entries_.pop_back();
     }
     return entry;

@@ -4,13 +4,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 namespace likeness {
 
 // What a bank is and how it is made: plain data, so that planning costs nothing.
 struct BankSpec {
-  const char* name;  // banks of one name, size and image size are the same
+  const char* name;  // a literal; banks of one name, size and image size are the same
   int image_width;   // of the image whose spectrum is filtered
   int image_height;
   int width;  // of a filter: frequencies in the order of the transform, 0 first, nothing shifted
@@ -19,6 +20,11 @@ struct BankSpec {
   int constants;  // numbers that come with the filters
   // Fills `filters` planes of height x width numbers without padding, and the constants.
   void (*fill)(const BankSpec& spec, double* filters, double* constants);
+
+  friend bool operator==(const BankSpec& a, const BankSpec& b) {
+    return std::string_view(a.name) == b.name && a.image_width == b.image_width && a.image_height == b.image_height &&
+           a.width == b.width && a.height == b.height;
+  }
 };
 
 template <class Real>
@@ -30,6 +36,9 @@ struct Bank {
 
   // So that a vector may be read at the last number of a row.
   static constexpr int kPad = 16;
+  static std::int64_t SizeBytes(const BankSpec& spec) {
+    return std::int64_t{spec.filters} * spec.height * (spec.width + kPad) * std::int64_t{sizeof(Real)};
+  }
   const Real* Row(int filter, int y) const {
     return filters.data() + (std::int64_t{filter} * height + y) * (width + kPad);
   }
