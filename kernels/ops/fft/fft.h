@@ -98,7 +98,7 @@ Scalar<tracked> SpectrumMean(T& t, const Planes<tracked>& x, int full_width) {
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot(), full_width, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
-      t.Run(cost, [&](auto& device) { SpectrumMeanBackward(device, *t.UpstreamValues(out), full_width, gradient); });
+      t.Run(cost, [&](auto& device) { SpectrumMeanBackward(device, t.UpstreamValues(out), full_width, gradient); });
     });
   }
   return out;

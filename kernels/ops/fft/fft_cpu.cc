@@ -2,6 +2,7 @@
 
 #include <complex>
 
+#include "kernels/ops/fft/frequency.h"
 #include "kernels/ops/fft/pocket.h"
 
 LIKENESS_BEGIN_TARGET
@@ -11,23 +12,10 @@ std::complex<Real>* ComplexPlane(const PlanesView& scratch, int channel) {
   return reinterpret_cast<std::complex<Real>*>(Row(scratch, channel, 0));
 }
 
-// Whether a stored column stands for two of the full spectrum.
-bool Twice(int column, int full_width) { return column > 0 && 2 * column != full_width; }
-
-// The signed frequency at index i of n: 0, 1, ..., -2, -1. The lone one of an even n is negative.
-int Frequency(int i, int n) { return i < (n + 1) / 2 ? i : i - n; }
-int IndexOf(int frequency, int n) { return frequency < 0 ? frequency + n : frequency; }
-
-// For each of `from` indices the index of the same frequency, times `sign`, among the `to` lowest; -1 where it is not
-// among them.
-std::vector<int> SameFrequency(int from, int to, int sign) {
-  std::vector<int> indices(from);
-  for (int i = 0; i < from; ++i) {
-    const int frequency = sign * Frequency(i, from);
-    // From an even side to all of it, the lone frequency is its own mirror.
-    const bool lone = from == to && 2 * i == from;
-    indices[i] = lone ? i : frequency >= -(to / 2) && frequency <= (to - 1) / 2 ? IndexOf(frequency, to) : -1;
-  }
+// SameFrequency of each of n indices.
+std::vector<int> SameFrequencies(int n, int to, int sign) {
+  std::vector<int> indices(n);
+  for (int i = 0; i < n; ++i) indices[i] = SameFrequency(i, n, to, sign);
   return indices;
 }
 
@@ -60,7 +48,7 @@ void RealFftBackward(Cpu&, const PlanesView& upstream, const PlanesView& scratch
     const Real* imaginary = Row(upstream, c + shape.channels, y);
     Real* to = Row(scratch, c, y);
     for (int i = 0; i < upstream.shape.width; ++i) {
-      const Real weight = Twice(i, shape.width) ? Real(0.5) : Real(1);
+      const Real weight = StandsForTwo(i, shape.width) ? Real(0.5) : Real(1);
       to[2 * i] = weight * real[i];
       to[2 * i + 1] = weight * imaginary[i];
     }
@@ -115,7 +103,7 @@ void InverseRealFftBackward(Cpu&, const PlanesView& upstream, const PlanesView& 
     Real* real = Row(gradient.planes, c, y);
     Real* imaginary = Row(gradient.planes, c + shape.channels, y);
     for (int i = 0; i < half.width; ++i) {
-      const Real weight = Twice(i, shape.width) ? Real(2) : Real(1);
+      const Real weight = StandsForTwo(i, shape.width) ? Real(2) : Real(1);
       real[i] = weight * from[2 * i] + (gradient.accumulate ? real[i] : Real(0));
       imaginary[i] = weight * from[2 * i + 1] + (gradient.accumulate ? imaginary[i] : Real(0));
     }
@@ -127,8 +115,8 @@ void ExpandForward(Cpu&, const PlanesView& x, const PlanesView& out) {
   const int channels = out.shape.channels / 2;
   const int direct = (width + 1) / 2;  // columns of frequencies that are stored as they are
   ForEachRow(out.shape, [&](int c, int y) {
-    const int frequency = Frequency(y, height);
-    const Real* stored = Row(x, c, IndexOf(frequency, rows));
+    const int frequency = FrequencyAt(y, height);
+    const Real* stored = Row(x, c, IndexOfFrequency(frequency, rows));
     const Real* mirrored = Row(x, c, (rows - frequency) % rows);
     Real* to = Row(out, c, y);
     const Real sign = c < channels ? Real(1) : Real(-1);
@@ -142,8 +130,8 @@ void ExpandBackward(Cpu&, const PlanesView& upstream, const GradientView& gradie
   const Shape& half = gradient.planes.shape;
   const int channels = half.channels / 2;
   const int direct = (width + 1) / 2;
-  const std::vector<int> same = SameFrequency(half.height, height, 1);
-  const std::vector<int> opposite = SameFrequency(half.height, height, -1);
+  const std::vector<int> same = SameFrequencies(half.height, height, 1);
+  const std::vector<int> opposite = SameFrequencies(half.height, height, -1);
   ForEachRow(half, [&](int c, int y) {
     Real* to = Row(gradient.planes, c, y);
     if (!gradient.accumulate) std::fill(to, to + half.width, Real(0));
@@ -183,7 +171,7 @@ void SpectrumMeanForward(Cpu&, const PlanesView& x, int full_width, double* out)
   ForEachRow(shape, [&](int c, int y) {
     const Real* from = Row(x, c, y);
     double sum = 0.0;
-    for (int i = 0; i < shape.width; ++i) sum += Twice(i, full_width) ? 2.0 * from[i] : 1.0 * from[i];
+    for (int i = 0; i < shape.width; ++i) sum += StandsForTwo(i, full_width) ? 2.0 * from[i] : 1.0 * from[i];
     rows[c * shape.height + y] = sum;
   });
   *out = 0.0;
@@ -191,13 +179,13 @@ void SpectrumMeanForward(Cpu&, const PlanesView& x, int full_width, double* out)
   *out /= static_cast<double>(full_width) * shape.height * shape.channels;
 }
 
-void SpectrumMeanBackward(Cpu&, double upstream, int full_width, const GradientView& gradient) {
+void SpectrumMeanBackward(Cpu&, const double* upstream, int full_width, const GradientView& gradient) {
   const Shape& shape = gradient.planes.shape;
-  const Real once = static_cast<Real>(upstream / (static_cast<double>(full_width) * shape.height * shape.channels));
+  const Real once = static_cast<Real>(*upstream / (static_cast<double>(full_width) * shape.height * shape.channels));
   ForEachRow(shape, [&](int c, int y) {
     Real* to = Row(gradient.planes, c, y);
     for (int i = 0; i < shape.width; ++i) {
-      const Real g = Twice(i, full_width) ? 2 * once : once;
+      const Real g = StandsForTwo(i, full_width) ? 2 * once : once;
       to[i] = gradient.accumulate ? to[i] + g : g;
     }
   });

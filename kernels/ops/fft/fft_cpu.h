@@ -15,7 +15,7 @@ void ExpandBackward(Cpu&, const PlanesView& upstream, const GradientView& gradie
 void SelectForward(Cpu&, const PlanesView& x, int first, const PlanesView& out);
 void SelectBackward(Cpu&, const PlanesView& upstream, int first, const GradientView& gradient);
 void SpectrumMeanForward(Cpu&, const PlanesView& x, int full_width, double* out);
-void SpectrumMeanBackward(Cpu&, double upstream, int full_width, const GradientView& gradient);
+void SpectrumMeanBackward(Cpu&, const double* upstream, int full_width, const GradientView& gradient);
 void FullSpectrumForward(Cpu&, const PlanesView& x, const PlanesView& out);
 
 LIKENESS_END_TARGET
