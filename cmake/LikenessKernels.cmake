@@ -4,8 +4,8 @@
 set(_kernels ${CMAKE_CURRENT_LIST_DIR}/../kernels)
 set(_def ${_kernels}/metrics/metrics.def)
 # Folders whose programs need no more ops than the CUDA side has.
-set(_cuda_folders flip gmsd haarpsi imae l_inf_norm laploss mdsi ms_gmsd ms_ssim nlpd pixel_gradient_diff pointwise
-                  relative robust signed_error ssim ssimulacra2 vifp)
+set(_cuda_folders cw_ssim ffl flip fsim gmsd haarpsi imae l_inf_norm laploss mdsi ms_gmsd ms_ssim nlpd pixel_gradient_diff
+                  pointwise relative robust signed_error ssim ssimulacra2 vifp vsi)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${_def})
 file(STRINGS ${_def} _lines REGEX "^METRIC\\(")
 set(_folders "")

@@ -8,7 +8,12 @@ set(LIKENESS_CUDA_SOURCES
     ${LIKENESS_CUDA_ROOT}/kernels/ops/correlate/correlate_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/correlate_bank/correlate_bank_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/cuda_device.cu
+    ${LIKENESS_CUDA_ROOT}/kernels/ops/fft/fft_cuda.cu
+    ${LIKENESS_CUDA_ROOT}/kernels/ops/fft/fft_plans.cc
+    ${LIKENESS_CUDA_ROOT}/kernels/ops/filter_bank/device_banks.cc
+    ${LIKENESS_CUDA_ROOT}/kernels/ops/filter_bank/filter_bank_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/load/load_cuda.cu
+    ${LIKENESS_CUDA_ROOT}/kernels/ops/order/order_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/permute/permute_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/pool/pool_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/ops/pyramid/pyramid_cuda.cu

@@ -155,7 +155,7 @@ bool Slot::Note(PairTask& task, const Place& place) {
   std::byte* output = device_.data() + sizes_.input_bytes + place.output;
   std::byte* work = device_.data() + sizes_.device_bytes() - sizes_.work_bytes + place.work;
   launches_.BeginLane();
-  Cuda on(launches_, reinterpret_cast<double*>(work));
+  Cuda on(launches_, reinterpret_cast<double*>(work), {&fft_plans_, &banks_, stream_.get()});
   workspace_.arena().Adopt(work + kScratchBytes, SizesFor(task).work_bytes - kScratchBytes);
   workspace_.Follow(task.schedule);
   std::vector<WalkTask> walks;
@@ -214,6 +214,8 @@ Failure Slot::Score(std::span<PairTask* const> tasks, int* count) {
   *count = 0;
   LIKENESS_CUDA_RETURN_IF_FAILED(cudaSetDevice(device_index_));
   launches_.Clear();
+  fft_plans_.Trim();
+  banks_.Trim();
   SlotSizes used;
   std::vector<std::int64_t> outputs;  // where each pair's begin
   for (PairTask* task : tasks) {

@@ -12,6 +12,8 @@
 #include "kernels/cuda/launches.h"
 #include "kernels/cuda/owners.h"
 #include "kernels/metrics/program_cuda.h"
+#include "kernels/ops/fft/fft_plans.h"
+#include "kernels/ops/filter_bank/device_banks.h"
 #include "kernels/ops/sharing.h"
 #include "kernels/walks/walk_request.h"
 
@@ -81,7 +83,8 @@ struct StageTimes {
 };
 
 // Owns a stream, page-locked staging and one block of device memory, all made in Create; scoring allocates on the host
-// only, for results. Movable. One thread at a time. Work of two slots overlaps.
+// for results, and on the GPU for plans of transforms and filter banks of a size not seen lately. Movable. One thread
+// at a time. Work of two slots overlaps.
 class Slot {
  public:
   static Failure Create(int device_index, const SlotSizes& sizes, Slot* out);
@@ -113,6 +116,8 @@ class Slot {
   PinnedBuffer staged_output_;
   PinnedBuffer staged_table_;
   DeviceBuffer device_;  // input, output, table, work
+  FftPlans fft_plans_;
+  DeviceBanks banks_;
   Launches launches_;
   Workspace workspace_;
   // Before the upload, after it, after the last launch, after the download.

@@ -94,16 +94,29 @@ const LaunchKind& KindOf() {
   return kKind;
 }
 
+class FftPlans;
+class DeviceBanks;
+
+// What steps keep from batch to batch, and where they enqueue what fills it. A pointer may be null where no program has
+// such steps.
+struct Caches {
+  FftPlans* fft_plans = nullptr;
+  DeviceBanks* banks = nullptr;
+  cudaStream_t stream = nullptr;  // that the batch will run on
+};
+
 class Cuda {
  public:
   // For the partial results of one reduction at a time; more would be a plane with over 8192 channels.
   static constexpr int kScratchCount = 1 << 14;
 
-  // `scratch`: kScratchCount doubles of device memory, of this lane alone. Neither is owned.
-  Cuda(Launches& launches, double* scratch) : launches_(launches), scratch_(scratch) {}
+  // `scratch`: kScratchCount doubles of device memory, of this lane alone. Nothing is owned.
+  Cuda(Launches& launches, double* scratch, const Caches& caches = {})
+      : launches_(launches), scratch_(scratch), caches_(caches) {}
 
   int bytes_per_sample() const { return static_cast<int>(sizeof(Real)); }
   double* scratch() const { return scratch_; }
+  const Caches& caches() const { return caches_; }
 
   // After a failure the rest of a program is skipped: its results would mean nothing.
   template <class Kernel>
@@ -148,6 +161,7 @@ class Cuda {
  private:
   Launches& launches_;
   double* scratch_;
+  Caches caches_;
   Failure failure_;
 };
 

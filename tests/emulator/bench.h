@@ -9,6 +9,9 @@
 #include <vector>
 
 #include "kernels/metrics/functors.h"
+#include "kernels/ops/border.h"
+#include "kernels/ops/fft/fft_plans.h"
+#include "kernels/ops/filter_bank/device_banks.h"
 #include "kernels/ops/map/map_cuda.cuh"
 #include "kernels/ops/reduce/reduce_cuda.h"
 
@@ -20,7 +23,9 @@ struct Bench {
   std::vector<double> scratch = std::vector<double>(Cuda::kScratchCount, std::nan(""));
   std::vector<std::byte> table = std::vector<std::byte>(1 << 20);
   Launches launches{table.data(), table.data(), 1 << 20};
-  Cuda device{launches, scratch.data()};
+  FftPlans fft_plans;
+  DeviceBanks banks;
+  Cuda device{launches, scratch.data(), {&fft_plans, &banks}};
   Workspace workspace;
   Bench() {
     EXPECT_TRUE(workspace.arena().Reserve(64 << 20));

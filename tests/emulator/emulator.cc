@@ -156,6 +156,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidConfiguration";
     case cudaErrorNoDevice:
       return "cudaErrorNoDevice";
+    case cudaErrorUnknown:
+      return "cudaErrorUnknown";
   }
   return "unknown";
 }

@@ -1,0 +1,323 @@
+#include "kernels/ops/cuda_rows.cuh"
+#include "kernels/ops/fft/fft_cuda.h"
+#include "kernels/ops/fft/frequency.h"
+
+LIKENESS_BEGIN_TARGET
+namespace {
+
+// An entry of a launch that is cuFFT's: one transform.
+struct Transformation {
+  cufftHandle plan;
+  cufftType type;
+  bool inverse;
+  void* in;
+  void* out;
+};
+
+Failure RunTransformation(const Transformation& t, cudaStream_t stream) {
+  LIKENESS_CUFFT_RETURN_IF_FAILED(cufftSetStream(t.plan, stream));
+  switch (t.type) {
+    case CUFFT_R2C:
+      return LIKENESS_CUFFT_CHECK(
+          cufftExecR2C(t.plan, static_cast<cufftReal*>(t.in), static_cast<cufftComplex*>(t.out)));
+    case CUFFT_C2R:
+      return LIKENESS_CUFFT_CHECK(
+          cufftExecC2R(t.plan, static_cast<cufftComplex*>(t.in), static_cast<cufftReal*>(t.out)));
+    default:
+      return LIKENESS_CUFFT_CHECK(cufftExecC2C(t.plan, static_cast<cufftComplex*>(t.in),
+                                               static_cast<cufftComplex*>(t.out),
+                                               t.inverse ? CUFFT_INVERSE : CUFFT_FORWARD));
+  }
+}
+
+Failure RunTransformations(const Entries& entries, cudaStream_t stream) {
+  const auto* transformations = reinterpret_cast<const Transformation*>(entries.host);
+  for (int i = 0; i < entries.count; ++i) {
+    LIKENESS_CUDA_RETURN_IF_FAILED(RunTransformation(transformations[i], stream));
+  }
+  return {};
+}
+
+constexpr LaunchKind kTransformationKind{"cuFFT", sizeof(Transformation), &RunTransformations};
+
+Real Scale(const Shape& shape) {
+  return static_cast<Real>(1.0 / std::sqrt(static_cast<double>(shape.width) * shape.height));
+}
+
+// Complex numbers as cuFFT has them, rows of them in a row of `scratch`.
+int ComplexStride(const PlanesView& scratch) { return static_cast<int>(scratch.stride() / 2); }
+
+FftSpec RealToComplex(const PlanesView& real, const PlanesView& scratch) {
+  return {
+      CUFFT_R2C,          real.shape.width, real.shape.height, static_cast<int>(real.stride()), ComplexStride(scratch),
+      real.shape.channels};
+}
+FftSpec ComplexToReal(const PlanesView& scratch, const Shape& real, std::ptrdiff_t real_stride) {
+  return {CUFFT_C2R, real.width, real.height, ComplexStride(scratch), static_cast<int>(real_stride), real.channels};
+}
+
+// A half spectrum from complex numbers to real and imaginary parts, times `twice` in columns that stand for two, else
+// `once`.
+struct SplitKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView from;
+  GradientView to;
+  int full_width;
+  Real once;
+  Real twice;
+
+  __device__ void operator()(const Block& block) const {
+    const int channels = from.shape.channels, height = from.shape.height;
+    ForEachSample(block, {to.planes.shape.width, height, channels}, [&](int c, int y, int x) {
+      // FftPlans leaves these to us.
+      const bool mirrored = full_width == 1 && 2 * y > height;
+      const Real* number = Row(from, c, mirrored ? height - y : y) + 2 * x;
+      const Vec weight(StandsForTwo(x, full_width) ? twice : once);
+      StoreGradient(to, c, y, x, weight * Load(number));
+      StoreGradient(to, channels + c, y, x, (mirrored ? -weight : weight) * Load(number + 1));
+    });
+  }
+};
+
+// The way back. What the transform to real planes should leave out is taken out here, for cuFFT does so only at some
+// sizes: in the columns that stand for one, all that is not symmetric.
+struct JoinKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView from;
+  PlanesView to;
+  int full_width;
+  Real once;
+  Real twice;
+
+  __device__ void operator()(const Block& block) const {
+    const int channels = to.shape.channels, height = to.shape.height;
+    ForEachSample(block, {from.shape.width, height, channels}, [&](int c, int y, int x) {
+      Vec real = Load(Row(from, c, y) + x);
+      Vec imaginary = Load(Row(from, channels + c, y) + x);
+      Vec weight(twice);
+      if (!StandsForTwo(x, full_width)) {
+        const int opposite = (height - y) % height;
+        real = real + Load(Row(from, c, opposite) + x);
+        imaginary = imaginary - Load(Row(from, channels + c, opposite) + x);
+        weight = Vec(once) * Vec(0.5);
+      }
+      Real* number = Row(to, c, y) + 2 * x;
+      Store(weight * real, number);
+      Store(weight * imaginary, number + 1);
+    });
+  }
+};
+
+void Split(Cuda& device, const PlanesView& from, const GradientView& to, int full_width, Real once, Real twice) {
+  const Shape half{to.planes.shape.width, from.shape.height, from.shape.channels};
+  device.Launch(SplitKernel{from, to, full_width, once, twice}, RowGrid(half));
+}
+
+void Join(Cuda& device, const PlanesView& from, const PlanesView& to, int full_width, Real once, Real twice) {
+  device.Launch(JoinKernel{from, to, full_width, once, twice},
+                RowGrid({from.shape.width, to.shape.height, to.shape.channels}));
+}
+
+struct AddRowsKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView from;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    ForEachSample(block, gradient.planes.shape,
+                  [&](int c, int y, int x) { StoreGradient(gradient, c, y, x, Load(Row(from, c, y) + x)); });
+  }
+};
+
+struct ExpandForwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView x;
+  PlanesView out;
+
+  __device__ void operator()(const Block& block) const {
+    const int width = out.shape.width, rows = x.shape.height;
+    const int direct = (width + 1) / 2;  // columns of frequencies that are stored as they are
+    ForEachSample(block, out.shape, [&](int c, int y, int i) {
+      const int frequency = FrequencyAt(y, out.shape.height);
+      Vec value;
+      if (i < direct) {
+        value = Load(Row(x, c, IndexOfFrequency(frequency, rows)) + i);
+      } else {
+        value = Load(Row(x, c, (rows - frequency) % rows) + (width - i));
+        if (2 * c >= out.shape.channels) value = -value;
+      }
+      Store(value, Row(out, c, y) + i);
+    });
+  }
+};
+
+struct ExpandBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView upstream;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    const int width = upstream.shape.width, height = upstream.shape.height;
+    const int direct = (width + 1) / 2;
+    const Shape& half = gradient.planes.shape;
+    ForEachSample(block, half, [&](int c, int y, int x) {
+      const int same = SameFrequency(y, half.height, height, 1);
+      const int opposite = SameFrequency(y, half.height, height, -1);
+      Vec sum(0.0);
+      if (same >= 0 && x < direct) sum = Load(Row(upstream, c, same) + x);
+      if (opposite >= 0 && x > 0 && x <= width - direct) {
+        const Vec mirrored = Load(Row(upstream, c, opposite) + (width - x));
+        sum = 2 * c < half.channels ? sum + mirrored : sum - mirrored;
+      }
+      StoreGradient(gradient, c, y, x, sum);
+    });
+  }
+};
+
+struct SelectForwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView x;
+  int first;
+  PlanesView out;
+
+  __device__ void operator()(const Block& block) const {
+    ForEachSample(block, out.shape,
+                  [&](int c, int y, int i) { Store(Load(Row(x, first + c, y) + i), Row(out, c, y) + i); });
+  }
+};
+
+struct SelectBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView upstream;
+  int first;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    ForEachSample(block, gradient.planes.shape, [&](int c, int y, int x) {
+      const bool selected = c >= first && c < first + upstream.shape.channels;
+      StoreGradient(gradient, c, y, x, selected ? Load(Row(upstream, c - first, y) + x) : Vec(0.0));
+    });
+  }
+};
+
+struct SpectrumSumKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView x;
+  int full_width;
+  double* partials;
+
+  __device__ void operator()(const Block& block) const {
+    double sum = 0.0;
+    ForEachSample(block, x.shape, [&](int c, int y, int i) {
+      sum += static_cast<double>(*(Row(x, c, y) + i)) * (StandsForTwo(i, full_width) ? 2.0 : 1.0);
+    });
+    sum = CombineBlock(sum, AddUp{});
+    if (threadIdx.x == 0) partials[PartialAt(block)] = sum;
+  }
+};
+
+double SamplesIn(const Shape& half, int full_width) {
+  return static_cast<double>(full_width) * half.height * half.channels;
+}
+
+struct SpectrumMeanBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  const double* upstream;
+  double samples;
+  int full_width;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    const Vec once(*upstream / samples);
+    ForEachSample(block, gradient.planes.shape, [&](int c, int y, int x) {
+      StoreGradient(gradient, c, y, x, StandsForTwo(x, full_width) ? Vec(2.0) * once : once);
+    });
+  }
+};
+
+struct FullSpectrumKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView x;
+  PlanesView out;
+
+  __device__ void operator()(const Block& block) const {
+    const int width = out.shape.width, height = out.shape.height;
+    ForEachSample(block, out.shape, [&](int c, int y, int i) {
+      const bool stored = i < x.shape.width;
+      const Real* from = stored ? Row(x, c, y) + i : Row(x, c, (height - y) % height) + (width - i);
+      Store(Load(from), Row(out, c, y) + i);
+    });
+  }
+};
+
+}  // namespace
+
+void Transform(Cuda& device, const FftSpec& spec, bool inverse, void* in, void* out) {
+  Transformation transformation{0, spec.type, inverse, in, out};
+  const Failure failure = device.caches().fft_plans->Find(spec, &transformation.plan);
+  if (failure.failed()) return device.Report(failure);
+  device.Add(kTransformationKind, transformation);
+}
+
+void RealFftForward(Cuda& device, const PlanesView& x, const PlanesView& scratch, const PlanesView& out) {
+  const Real scale = Scale(x.shape);
+  Transform(device, RealToComplex(x, scratch), /*inverse=*/false, x.data, scratch.data);
+  Split(device, scratch, {out, false}, x.shape.width, scale, scale);
+}
+
+void RealFftBackward(Cuda& device, const PlanesView& upstream, const PlanesView& scratch,
+                     const GradientView& gradient) {
+  const Shape& shape = gradient.planes.shape;
+  const Real scale = Scale(shape);
+  // The inverse counts the columns that stand for two twice; the transpose counts each stored number once.
+  Join(device, upstream, scratch, shape.width, scale, scale / 2);
+  // In place: the gradient may hold something to add to.
+  Transform(device, ComplexToReal(scratch, shape, scratch.stride()), /*inverse=*/true, scratch.data, scratch.data);
+  device.Launch(AddRowsKernel{scratch, gradient}, RowGrid(shape));
+}
+
+void InverseRealFftForward(Cuda& device, const PlanesView& x, const PlanesView& scratch, const PlanesView& out) {
+  const Real scale = Scale(out.shape);
+  Join(device, x, scratch, out.shape.width, scale, scale);
+  Transform(device, ComplexToReal(scratch, out.shape, out.stride()), /*inverse=*/true, scratch.data, out.data);
+}
+
+void InverseRealFftBackward(Cuda& device, const PlanesView& upstream, const PlanesView& scratch,
+                            const GradientView& gradient) {
+  const Real scale = Scale(upstream.shape);
+  Transform(device, RealToComplex(upstream, scratch), /*inverse=*/false, upstream.data, scratch.data);
+  Split(device, scratch, gradient, upstream.shape.width, scale, 2 * scale);
+}
+
+void ExpandForward(Cuda& device, const PlanesView& x, const PlanesView& out) {
+  device.Launch(ExpandForwardKernel{x, out}, RowGrid(out.shape));
+}
+
+void ExpandBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient) {
+  device.Launch(ExpandBackwardKernel{upstream, gradient}, RowGrid(gradient.planes.shape));
+}
+
+void SelectForward(Cuda& device, const PlanesView& x, int first, const PlanesView& out) {
+  device.Launch(SelectForwardKernel{x, first, out}, RowGrid(out.shape));
+}
+
+void SelectBackward(Cuda& device, const PlanesView& upstream, int first, const GradientView& gradient) {
+  device.Launch(SelectBackwardKernel{upstream, first, gradient}, RowGrid(gradient.planes.shape));
+}
+
+void SpectrumMeanForward(Cuda& device, const PlanesView& x, int full_width, double* out) {
+  const Grid grid = SumGrid(x.shape);
+  device.Launch(SpectrumSumKernel{x, full_width, device.scratch()}, grid);
+  CombinePartials(device, device.scratch(), grid, 1, AddUp{}, DividedBy{SamplesIn(x.shape, full_width)}, false, out);
+}
+
+void SpectrumMeanBackward(Cuda& device, const double* upstream, int full_width, const GradientView& gradient) {
+  const Shape& half = gradient.planes.shape;
+  device.Launch(SpectrumMeanBackwardKernel{upstream, SamplesIn(half, full_width), full_width, gradient}, RowGrid(half));
+}
+
+void FullSpectrumForward(Cuda& device, const PlanesView& x, const PlanesView& out) {
+  device.Launch(FullSpectrumKernel{x, out}, RowGrid(out.shape));
+}
+
+LIKENESS_END_TARGET

@@ -1,0 +1,63 @@
+// Plans of cuFFT, kept from batch to batch.
+#pragma once
+
+#include <cufft.h>
+
+#include <list>
+
+#include "kernels/cuda/owners.h"
+
+namespace likeness::cuda {
+
+// cuFFT's result by the nearest error of the runtime.
+Failure CheckCufft(cufftResult result, const char* expression, const char* file, int line);
+
+// Transforms of some planes, one behind another. Strides are from row to row, in numbers: a complex one counts once.
+struct FftSpec {
+  cufftType type = CUFFT_C2C;
+  int width = 0;
+  int height = 0;
+  int in_stride = 0;
+  int out_stride = 0;
+  int planes = 0;
+
+  friend bool operator==(const FftSpec&, const FftSpec&) = default;
+};
+
+// Of one slot: transforms run one after another on its stream, so that all share one work area, the largest that a plan
+// asked for. A new plan, and a larger area, are allocated when a program first asks. Movable; not thread safe.
+class FftPlans {
+ public:
+  // Two-dimensional and not scaled. Of a half spectrum with one column, rows above height / 2 are neither written nor
+  // read. The plan stays until Trim.
+  Failure Find(const FftSpec& spec, cufftHandle* plan);
+  // Forgets the plans used longest ago. The stream must be done.
+  void Trim();
+
+ private:
+  class Plan {
+   public:
+    Plan(const FftSpec& spec, cufftHandle handle) : spec(spec), handle(handle) {}
+    Plan(const Plan&) = delete;
+    Plan& operator=(const Plan&) = delete;
+    ~Plan();
+
+    const FftSpec spec;
+    const cufftHandle handle;
+  };
+
+  Failure Make(const Plan& plan);
+
+  DeviceBuffer work_area_;
+  std::list<Plan> plans_;  // most recently used first
+};
+
+}  // namespace likeness::cuda
+
+#define LIKENESS_CUFFT_CHECK(call) ::likeness::cuda::CheckCufft((call), #call, __FILE__, __LINE__)
+
+// As LIKENESS_CUDA_RETURN_IF_FAILED, for a call that yields a cufftResult.
+#define LIKENESS_CUFFT_RETURN_IF_FAILED(call)                                                                      \
+  do {                                                                                                             \
+    if (const ::likeness::cuda::Failure failure_ = LIKENESS_CUFFT_CHECK(call); failure_.failed()) return failure_; \
+  } while (false)
