@@ -62,7 +62,8 @@ std::vector<Setting> SettingsOf(ServerConfig& c) {
       {"learned_slots", &c.learned_slots, "Batches of learned metrics scored at one time", 1, 64, {}},
       {"slot_bytes",
        &c.slot_bytes,
-       "Largest workspace of one metric on one pair; beyond it that metric is refused",
+       "Largest workspace of one metric on one pair; beyond it that metric is refused. On a GPU, the memory of one "
+       "slot",
        1 << 20,
        kBytesMax,
        {}},
