@@ -81,9 +81,8 @@ Failure LaunchRagged(const Entries& entries, cudaStream_t stream) {
   RaggedKernel<Kernel>
       <<<entries.block_count, Kernel::kThreads, 0, stream>>>(table, entries.first_blocks, entries.count);
 #else
-  static_cast<void>(stream);  // tests/emulator
-  EmulateLaunch(RaggedKernel<Kernel>, entries.block_count, Kernel::kThreads, table, entries.first_blocks,
-                entries.count);
+  EmulateLaunch(stream, RaggedKernel<Kernel>, entries.block_count, Kernel::kThreads, table, entries.first_blocks,
+                entries.count);  // tests/emulator
 #endif
   return LIKENESS_CUDA_CHECK(cudaGetLastError());
 }

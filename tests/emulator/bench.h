@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/cuda/owners.h"
 #include "kernels/metrics/functors.h"
 #include "kernels/ops/border.h"
 #include "kernels/ops/fft/fft_plans.h"
@@ -19,10 +20,18 @@ namespace likeness::cuda {
 
 using CudaTape = Tape<Cuda>;
 
+template <class Buffer>
+Buffer Make(std::int64_t bytes) {
+  Buffer buffer;
+  EXPECT_FALSE(Buffer::Create(bytes, &buffer).failed());
+  return buffer;
+}
+
 struct Bench {
   std::vector<double> scratch = std::vector<double>(Cuda::kScratchCount, std::nan(""));
-  std::vector<std::byte> table = std::vector<std::byte>(1 << 20);
-  Launches launches{table.data(), table.data(), 1 << 20};
+  PinnedBuffer staged_table = Make<PinnedBuffer>(1 << 20);
+  DeviceBuffer table = Make<DeviceBuffer>(1 << 20);
+  Launches launches{staged_table.data(), table.data(), 1 << 20};
   FftPlans fft_plans;
   DeviceBanks banks;
   Cuda device{launches, scratch.data(), {&fft_plans, &banks}};

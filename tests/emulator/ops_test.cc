@@ -19,6 +19,7 @@
 #include "kernels/ops/reduce/reduce_cuda.h"
 #include "kernels/ops/resample/resample_cuda.h"
 #include "tests/emulator/bench.h"
+#include "tests/emulator/control.h"
 
 namespace likeness::cuda {
 namespace {

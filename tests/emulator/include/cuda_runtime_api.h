@@ -1,11 +1,16 @@
 // A CUDA of our own for machines without one: the sources of kernels/ that are meant for nvcc, compiled by the host's
 // compiler against this header, run on the CPU. A test tool: it shows whether kernels compute the right thing, not
-// whether they are free of races within a warp, nor how fast they are.
+// whether they are free of races within a warp, nor how fast they are. Names and meanings are CUDA's; what tests may
+// ask for besides is in control.h.
 //
 // A launch runs block after block. The threads of a block are fibers that switch at __syncthreads(), so barriers,
 // shared memory and the order of reductions are as written. It aborts when some threads of a block wait at a barrier
-// that others never reach. New memory is filled with 0xff, NaN as a float. Streams are done at once. Host threads
-// run their launches side by side.
+// that others never reach. Blocks run in falling order, threads in rising and in falling order by turns: nothing may
+// depend on either. New memory, and shared memory before each block, is filled with 0xff, NaN as a float.
+//
+// Work on a stream is queued and runs when somebody waits for it, in the thread that waits; on the null stream it runs
+// at once. So a host that forgets to wait reads what was there before. Any number of host threads; one runs kernels at
+// a time.
 #pragma once
 
 #include <cstddef>
@@ -15,22 +20,43 @@
 #define __global__
 #define __device__
 #define __host__
-#define __shared__ static thread_local
+// Lands in a section of its own (shared.ld). An attribute that names a section would not do: gcc has no two variables,
+// one of a template and one not, in one section.
+#if defined(__clang__)
+#define __shared__ static __attribute__((section(".noinit")))
+#else
+#define __shared__ static __attribute__((noinit))
+#endif
 #define __forceinline__ inline
+#define __grid_constant__
+#define __launch_bounds__(...)
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
   constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
-// Of the fiber that runs.
-extern constinit thread_local dim3 threadIdx, blockIdx, blockDim, gridDim;
+struct alignas(8) float2 {
+  float x, y;
+};
+// Of the thread that runs.
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 void __syncthreads();
 
-void EmulateGrid(dim3 grid, dim3 block, const std::function<void()>& thread);
-// Arguments are copied at the launch, as on a GPU.
+using cudaStream_t = struct EmulatedStream*;
+using cudaEvent_t = struct EmulatedEvent*;
+
+// `thread` is one thread of the kernel.
+void EmulateGrid(cudaStream_t stream, dim3 grid, dim3 block, std::function<void()> thread);
+// Like <<<grid, block, 0, stream>>>: arguments are copied at the launch.
+template <class... Parameter, class... Argument>
+void EmulateLaunch(cudaStream_t stream, void (*kernel)(Parameter...), dim3 grid, dim3 block, Argument... arguments) {
+  EmulateGrid(stream, grid, block, [=] { kernel(arguments...); });
+}
+// Without a stream: at once, after all that is queued.
+void EmulateGridAfterAll(dim3 grid, dim3 block, std::function<void()> thread);
 template <class... Parameter, class... Argument>
 void EmulateLaunch(void (*kernel)(Parameter...), dim3 grid, dim3 block, Argument... arguments) {
-  EmulateGrid(grid, block, [&] { kernel(arguments...); });
+  EmulateGridAfterAll(grid, block, [=] { kernel(arguments...); });
 }
 
 enum cudaError_t {
@@ -39,44 +65,63 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorInvalidConfiguration = 9,
   cudaErrorNoDevice = 100,
+  cudaErrorInvalidDevice = 101,
+  cudaErrorECCUncorrectable = 214,
+  cudaErrorInvalidResourceHandle = 400,
+  cudaErrorNotReady = 600,
+  cudaErrorIllegalAddress = 700,
+  cudaErrorLaunchFailure = 719,
   cudaErrorUnknown = 999,
 };
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
+// Of the calling thread. A sticky error stays.
 cudaError_t cudaGetLastError();
+cudaError_t cudaPeekAtLastError();
 
 struct cudaDeviceProp {
   char name[256];
+  std::size_t totalGlobalMem;
   int major, minor;
+  int multiProcessorCount;
 };
 cudaError_t cudaGetDeviceCount(int* count);
-cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
+// The device of the calling thread.
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDevice(int* device);
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total);
 
-using cudaStream_t = struct EmulatedStream*;
-using cudaEvent_t = struct EmulatedEvent*;
-enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
-inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2;
+inline constexpr unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1;
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+// Polling makes progress: a query that finds work pending runs some of it.
+cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+
+inline constexpr unsigned cudaEventDefault = 0, cudaEventBlockingSync = 1, cudaEventDisableTiming = 2;
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
-// By the host's clock: of no meaning for a GPU.
+cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end);
+
+inline constexpr unsigned cudaHostAllocDefault = 0, cudaHostAllocPortable = 1;
 cudaError_t cudaMalloc(void** data, std::size_t bytes);
 cudaError_t cudaFree(void* data);
-// Of a GPU of 1 GiB.
-cudaError_t cudaMemGetInfo(std::size_t* free_bytes, std::size_t* total_bytes);
 cudaError_t cudaMallocHost(void** data, std::size_t bytes);
+cudaError_t cudaHostAlloc(void** data, std::size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* data);
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
 
-// For tests: how many allocations are alive, and a bound above which the next ones fail.
-std::int64_t EmulatedAllocationCount();
-void LimitEmulatedMemory(std::int64_t bytes_each);
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost = 0,
+  cudaMemcpyHostToDevice = 1,
+  cudaMemcpyDeviceToHost = 2,
+  cudaMemcpyDeviceToDevice = 3,
+};
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* data, int value, std::size_t bytes, cudaStream_t stream);

@@ -1,0 +1,29 @@
+// What tests may ask of the emulated CUDA, and see of it.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <vector>
+
+// How much is alive: memory, streams, events and FFT plans.
+std::int64_t EmulatedAllocationCount();
+
+// From now on an allocation above this fails, of the device or of the host.
+void LimitEmulatedMemory(std::int64_t bytes_each);
+
+// The devices from now on, each with so much memory; none: cudaErrorNoDevice. At first there is one, of 1 GiB.
+void SetEmulatedDevices(const std::vector<std::int64_t>& memory_bytes);
+
+// Makes the n-th launch, copy, fill or FFT from now fail with `error` where it is queued, and not run; n = 1: the next.
+// Sticky: all later calls fail with it too, until ForgetEmulatedFailure, which stands for a new process; only what
+// tells of devices still answers, and what destroys still destroys.
+void FailEmulatedWork(std::int64_t n, cudaError_t error, bool sticky);
+void ForgetEmulatedFailure();
+// How many launches, copies, fills and FFTs there were, those that failed included.
+std::int64_t EmulatedWorkCount();
+
+// Whether work on a stream waits until somebody waits for it (so at first) or is done at once. Both are allowed to a
+// GPU: the first shows who reads results too early or overwrites input too early, the second who lets the device
+// overwrite what the host still reads.
+void DeferEmulatedWork(bool defer);
