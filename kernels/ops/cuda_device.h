@@ -36,13 +36,14 @@ struct Entry {
   Grid grid;
 };
 
-// How many of its blocks a kernel wants on a multiprocessor at a time, which bounds its registers.
+// How many of its blocks a kernel wants on a multiprocessor at a time, which bounds its registers. 0: as ptxas sees
+// fit, which is another thing than 1.
 template <class Kernel>
 constexpr int BlocksWanted() {
   if constexpr (requires { Kernel::kBlocksWanted; }) {
     return Kernel::kBlocksWanted;
   } else {
-    return 1;
+    return 0;
   }
 }
 

@@ -44,10 +44,16 @@ struct TakeMax {
   __device__ double operator()(double a, double b) const { return a < b ? b : a; }
 };
 
+// One array for all sums of a kernel, whatever they combine by.
+__device__ __forceinline__ double* BlockValues() {
+  __shared__ double values[kRowThreads];
+  return values;
+}
+
 // The block's values combined in a fixed tree; only thread 0 has the result. For blocks of kRowThreads.
 template <class Combine>
 __device__ double CombineBlock(double value, Combine combine) {
-  __shared__ double values[kRowThreads];
+  double* values = BlockValues();
   __syncthreads();  // the last round's readers are done
   values[threadIdx.x] = value;
   for (int half = kRowThreads / 2; half > 0; half /= 2) {
