@@ -156,13 +156,6 @@ void EmulateGrid(cudaStream_t stream, dim3 grid, dim3 block, std::function<void(
   (void)Call([&] { return EnqueueGrid(stream, grid, block, std::move(thread)); });
 }
 
-void EmulateGridAfterAll(dim3 grid, dim3 block, std::function<void()> thread) {
-  (void)Call([&] {
-    likeness::emulator::RunAll();
-    return EnqueueGrid(nullptr, grid, block, std::move(thread));
-  });
-}
-
 float __half2float(__half x) {
   const int exponent = (x.bits >> 10) & 31;
   const int mantissa = x.bits & 1023;

@@ -52,12 +52,6 @@ template <class... Parameter, class... Argument>
 void EmulateLaunch(cudaStream_t stream, void (*kernel)(Parameter...), dim3 grid, dim3 block, Argument... arguments) {
   EmulateGrid(stream, grid, block, [=] { kernel(arguments...); });
 }
-// Without a stream: at once, after all that is queued.
-void EmulateGridAfterAll(dim3 grid, dim3 block, std::function<void()> thread);
-template <class... Parameter, class... Argument>
-void EmulateLaunch(void (*kernel)(Parameter...), dim3 grid, dim3 block, Argument... arguments) {
-  EmulateGridAfterAll(grid, block, [=] { kernel(arguments...); });
-}
 
 enum cudaError_t {
   cudaSuccess = 0,
