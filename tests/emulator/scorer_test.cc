@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/emulator/control.h"
 #include "tests/support/scene.h"
 
 namespace likeness {
@@ -177,6 +178,89 @@ TEST(CudaScorer, ServesManyThreads) {
       EXPECT_EQ(pair->job.results[k].score, pairs[0]->job.results[k].score);
     }
   }
+}
+
+// The context is lost: what was asked fails, and so does all that comes, but no result looks like a score.
+TEST(CudaScorer, SaysWhenAGpuIsLost) {
+  const auto scorer = Make(Backend::kCuda);
+  Pair before(*scorer, 32, 32, {"gmsd"}, true), during(*scorer, 32, 32, {"gmsd", "butteraugli"}, false),
+      after(*scorer, 32, 32, {"mae"}, false);
+  scorer->Score({&before.job});
+  EXPECT_TRUE(before.job.results[0].status.ok()) << before.job.results[0].status;
+  FailEmulatedWork(3, cudaErrorIllegalAddress, /*sticky=*/true);
+  scorer->Score({&during.job});
+  scorer->Score({&after.job});
+  ForgetEmulatedFailure();
+  EXPECT_EQ(during.job.results[0].status.code(), absl::StatusCode::kInternal);
+  EXPECT_TRUE(during.job.results[1].status.ok()) << during.job.results[1].status;  // the CPU's
+  EXPECT_EQ(after.job.results[0].status.code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(scorer->health().code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(scorer->health().message()), ::testing::HasSubstr("cudaErrorIllegalAddress"));
+  EXPECT_EQ(scorer->devices()[0].errors, 2);
+  EXPECT_EQ(scorer->devices()[0].busy_slots, 0);
+}
+
+// A launch that is refused costs its batch, not the GPU.
+TEST(CudaScorer, OutlivesARefusedLaunch) {
+  const auto scorer = Make(Backend::kCuda);
+  Pair pair(*scorer, 32, 32, {"gmsd"}, false);
+  FailEmulatedWork(3, cudaErrorInvalidConfiguration, /*sticky=*/false);
+  scorer->Score({&pair.job});
+  EXPECT_EQ(pair.job.results[0].status.code(), absl::StatusCode::kInternal);
+  scorer->Score({&pair.job});
+  EXPECT_TRUE(pair.job.results[0].status.ok()) << pair.job.results[0].status;
+  EXPECT_TRUE(scorer->health().ok());
+}
+
+// A library finds no memory beside the slots: the batch is halved until it does.
+TEST(CudaScorer, HalvesABatchThatFindsNoMemory) {
+  const auto scorer = Make(Backend::kCuda);
+  std::vector<std::unique_ptr<Pair>> pairs;
+  std::vector<PairJob*> jobs;
+  for (int i = 0; i < 4; ++i) {
+    pairs.push_back(std::make_unique<Pair>(*scorer, 32, 32, std::vector<std::string>{"gmsd"}, false));
+    jobs.push_back(&pairs.back()->job);
+  }
+  FailEmulatedWork(3, cudaErrorMemoryAllocation, /*sticky=*/false);
+  scorer->Score(jobs);
+  for (const auto& pair : pairs) EXPECT_TRUE(pair->job.results[0].status.ok()) << pair->job.results[0].status;
+  EXPECT_TRUE(scorer->health().ok());
+}
+
+TEST(CudaScorer, WithoutAGpuAutoTakesTheCpuAndSaysWhy) {
+  SetEmulatedDevices({});
+  ScorerOptions options;
+  options.backend = Backend::kCuda;
+  EXPECT_EQ(Scorer::Create(options).status().code(), absl::StatusCode::kFailedPrecondition);
+  const auto scorer = Make(Backend::kAuto);
+  EXPECT_EQ(scorer->backend(), "cpu");
+  EXPECT_THAT(scorer->cuda_note(), ::testing::HasSubstr("scoring on the CPU"));
+  SetEmulatedDevices({std::int64_t{1} << 30});
+}
+
+TEST(CudaScorer, SpreadsBatchesOverAllGpus) {
+  SetEmulatedDevices({std::int64_t{1} << 30, std::int64_t{1} << 30});
+  {
+    const auto scorer = Make(Backend::kAuto);
+    EXPECT_EQ(scorer->backend(), "cuda");
+    ASSERT_EQ(scorer->devices().size(), 2u);
+    EXPECT_EQ(scorer->batches_at_once(), 6);
+    std::vector<std::unique_ptr<Pair>> pairs;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 6; ++i) {
+      pairs.push_back(std::make_unique<Pair>(*scorer, 200, 150, std::vector<std::string>{"gmsd"}, false));
+    }
+    for (const auto& pair : pairs) {
+      threads.emplace_back([&] { scorer->Score({&pair->job}); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const auto& pair : pairs) {
+      ASSERT_TRUE(pair->job.results[0].status.ok()) << pair->job.results[0].status;
+      EXPECT_EQ(pair->job.results[0].score, pairs[0]->job.results[0].score);
+    }
+    EXPECT_EQ(scorer->devices()[0].batches + scorer->devices()[1].batches, 6);
+  }
+  SetEmulatedDevices({std::int64_t{1} << 30});
 }
 
 }  // namespace
