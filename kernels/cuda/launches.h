@@ -34,7 +34,6 @@ struct Entries {
 
 // A kernel, as the batch knows it. One object for each kernel: lanes are compared by its address.
 struct LaunchKind {
-  const char* name;
   int entry_bytes;
   // Enqueues one launch over all entries.
   Failure (*launch)(const Entries& entries, cudaStream_t stream);

@@ -85,12 +85,12 @@ Failure LaunchRagged(const Entries& entries, cudaStream_t stream) {
   EmulateLaunch(stream, RaggedKernel<Kernel>, entries.block_count, Kernel::kThreads, table, entries.first_blocks,
                 entries.count);  // tests/emulator
 #endif
-  return LIKENESS_CUDA_CHECK(cudaGetLastError());
+  return Check(cudaGetLastError(), __PRETTY_FUNCTION__, __FILE__, __LINE__);  // names the kernel
 }
 
 template <class Kernel>
 const LaunchKind& KindOf() {
-  static constexpr LaunchKind kKind{__PRETTY_FUNCTION__, sizeof(Entry<Kernel>), &LaunchRagged<Kernel>};
+  static constexpr LaunchKind kKind{sizeof(Entry<Kernel>), &LaunchRagged<Kernel>};
   return kKind;
 }
 

@@ -1,7 +1,6 @@
-// A pair's bits depend on the pair alone: every metric that is compiled for CUDA, and every fused walk, is
-// scored by itself, and then again in
-// mixed batches of any sizes, beside other metrics of the same pair, with and without map and gradient, by several
-// slots on as many host threads at once. Everything must come back equal to the last bit.
+// A pair's bits depend on the pair alone: every metric that is compiled for CUDA, and every fused walk, is scored by
+// itself, and then again in mixed batches of any sizes, beside other metrics of the same pair, with and without map and
+// gradient, by several slots on as many host threads at once. Everything must come back equal to the last bit.
 //
 //   invariance [--rounds N] [--slots N] [--small]      exit 0: all equal; 1: not; 77: no GPU, nothing was run
 //

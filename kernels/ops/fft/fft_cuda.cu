@@ -38,7 +38,7 @@ Failure RunTransformations(const Entries& entries, cudaStream_t stream) {
   return {};
 }
 
-constexpr LaunchKind kTransformationKind{"cuFFT", sizeof(Transformation), &RunTransformations};
+constexpr LaunchKind kTransformationKind{sizeof(Transformation), &RunTransformations};
 
 Real Scale(const Shape& shape) {
   return static_cast<Real>(1.0 / std::sqrt(static_cast<double>(shape.width) * shape.height));
