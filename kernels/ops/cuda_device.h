@@ -107,8 +107,10 @@ struct Caches {
 
 class Cuda {
  public:
-  // For the partial results of one reduction at a time; more would be a plane with over 8192 channels.
-  static constexpr int kScratchCount = 1 << 14;
+  // For one reduction at a time: its partial results in the first half, what is made of them in the other. A wide
+  // image's columns may become as many channels, of which each leaves one result at least.
+  static constexpr int kPartialCount = 1 << 14;
+  static constexpr int kScratchCount = 2 * kPartialCount;
 
   // `scratch`: kScratchCount doubles of device memory, of this lane alone. Nothing is owned.
   Cuda(Launches& launches, double* scratch, const Caches& caches = {})

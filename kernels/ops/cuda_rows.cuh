@@ -20,7 +20,7 @@ inline Grid RowGrid(const Shape& shape) { return {(shape.height + kRowHeight - 1
 // The grid of a sum of which each block writes `values` partial results to scratch: as even as the bound allows.
 inline Grid SumGrid(const Shape& shape, int values = 1) {
   const int bands = (shape.height + kRowHeight - 1) / kRowHeight;
-  const int most = std::clamp(Cuda::kScratchCount / 2 / (values * shape.channels), 1, kMaxSumBlocks);
+  const int most = std::clamp(Cuda::kPartialCount / (values * shape.channels), 1, kMaxSumBlocks);
   const int bands_each = (bands + most - 1) / most;
   return {(bands + bands_each - 1) / bands_each, shape.channels};
 }
@@ -91,6 +91,10 @@ struct AsIs {
 template <class Combine, class Finish>
 void CombinePartials(Cuda& device, const double* partials, const Grid& grid, int groups, Combine combine, Finish finish,
                      bool accumulate, double* out) {
+  if (partials + grid.count() > device.scratch() + Cuda::kPartialCount) {
+    device.Report(Check(cudaErrorInvalidValue, "a sum of over 16384 partial results", __FILE__, __LINE__));
+    return;
+  }
   device.Launch(
       CombinePartialsKernel<Combine, Finish>{partials, grid.count() / groups, combine, finish, accumulate, out},
       {groups});

@@ -243,7 +243,7 @@ SsimGrid GridOf(const ImageView& image) {
     grid.band_rows /= 2;
     set_bands();
   }
-  while (grid.bands > 1 && grid.partial_count() > Cuda::kScratchCount) {
+  while (grid.bands > 1 && grid.partial_count() > Cuda::kPartialCount) {
     grid.band_rows *= 2;
     set_bands();
   }
@@ -273,7 +273,7 @@ void Note(Cuda& device, const PairSamples& pair, const SsimGrid& grid, const Ssi
 void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted, const SsimWalk& walk,
               const ProgramOutput& to) {
   const SsimGrid grid = GridOf(distorted);
-  if (grid.partial_count() > Cuda::kScratchCount) {
+  if (grid.partial_count() > Cuda::kPartialCount) {
     device.Report(Check(cudaErrorInvalidValue, "ssim: rows of over 500000 samples", __FILE__, __LINE__));
     return;
   }

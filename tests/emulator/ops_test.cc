@@ -111,9 +111,9 @@ TEST(EmulatedCuda, MeanPool) {
   }
 }
 
-// More rows than blocks, more samples in a row than threads.
+// More rows than blocks, more samples in a row than threads, a channel for each column of a wide image.
 TEST(EmulatedCuda, Reductions) {
-  for (const Shape& shape : {Shape{1, 1, 1}, Shape{3, 2500, 2}, Shape{700, 3, 3}}) {
+  for (const Shape& shape : {Shape{1, 1, 1}, Shape{3, 2500, 2}, Shape{700, 3, 3}, Shape{2, 3, 9000}}) {
     Bench bench;
     CudaTape t(bench.device, bench.workspace, false);
     auto x = t.MakeOwn<true>(shape);
@@ -155,6 +155,14 @@ TEST(EmulatedCuda, Reductions) {
       ASSERT_NEAR(At(gradient, c, y, i), expected, 1e-6 * expected);
     });
   }
+}
+
+TEST(EmulatedCuda, TooManyChannelsAreAFailure) {
+  Bench bench;
+  CudaTape t(bench.device, bench.workspace, false);
+  auto x = t.MakeOwn<false>(Shape{1, 1, Cuda::kPartialCount + 1});
+  ChannelMax(t, x);
+  EXPECT_EQ(bench.device.failure().code, cudaErrorInvalidValue);
 }
 
 TEST(EmulatedCuda, DeviationGradient) {

@@ -158,7 +158,7 @@ void LowerMedianForward(Cuda& device, const PlanesView& x, const PlanesView&, do
   const Grid grid = SumGrid(shape, kDigits);
   double* counts = device.scratch();
   // In the half of scratch that counts leave alone.
-  auto* searches = reinterpret_cast<Search*>(device.scratch() + Cuda::kScratchCount / 2);
+  auto* searches = reinterpret_cast<Search*>(device.scratch() + Cuda::kPartialCount);
   device.Launch(BeginSearchKernel{searches, shape.channels, static_cast<double>((shape.plane() - 1) / 2)},
                 {(shape.channels + BeginSearchKernel::kThreads - 1) / BeginSearchKernel::kThreads});
   for (int shift = 32 - kDigitBits; shift >= 0; shift -= kDigitBits) {
@@ -169,7 +169,7 @@ void LowerMedianForward(Cuda& device, const PlanesView& x, const PlanesView&, do
 
 void LowerMedianBackward(Cuda& device, const PlanesView& x, const double* medians, const double* upstream,
                          const GradientView& gradient) {
-  double* firsts = device.scratch() + Cuda::kScratchCount / 2;
+  double* firsts = device.scratch() + Cuda::kPartialCount;
   const Grid grid = SumGrid(x.shape);
   device.Launch(FindMedianKernel{x, medians, device.scratch()}, grid);
   CombinePartials(device, device.scratch(), grid, x.shape.channels, TakeMin{}, AsIs{}, false, firsts);

@@ -125,7 +125,7 @@ void SumBackward(Cuda& device, Reduction reduction, const double* upstream, int 
 void MaxBackward(Cuda& device, const PlanesView& x, const double* maxima, const double* upstream, int count,
                  const GradientView& gradient) {
   // How many samples share the maximum; kept in the half of scratch that partial sums leave alone.
-  double* ties = device.scratch() + Cuda::kScratchCount / 2;
+  double* ties = device.scratch() + Cuda::kPartialCount;
   CombinePlanes(device, x, count, IsMaximum{maxima, count}, AddUp{}, AsIs{}, ties);
   device.Launch(MaxBackwardKernel{x, maxima, ties, upstream, count, gradient}, RowGrid(x.shape));
 }
