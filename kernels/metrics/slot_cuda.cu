@@ -78,12 +78,13 @@ void Collect(PairTask& task, const std::byte* at) {
 
 }  // namespace
 
-// Where a pair's parts begin, and at once how much of the slot is taken.
-struct Slot::Place {
-  std::int64_t input = 0;
-  std::int64_t output = 0;
-  std::int64_t work = 0;
-};
+SlotSizes& SlotSizes::operator+=(const SlotSizes& more) {
+  input_bytes += more.input_bytes;
+  output_bytes += more.output_bytes;
+  table_bytes += more.table_bytes;
+  work_bytes += more.work_bytes;
+  return *this;
+}
 
 void Plan(PairTask& task) {
   for (MetricTask& metric : task.metrics) {
@@ -129,16 +130,19 @@ Failure Slot::Create(int device_index, const SlotSizes& sizes, Slot* out) {
   return {};
 }
 
-bool Slot::Fits(const PairTask& task) const {
-  const SlotSizes needs = SizesFor(task);
-  return needs.input_bytes <= sizes_.input_bytes && needs.output_bytes <= sizes_.output_bytes &&
-         needs.work_bytes <= sizes_.work_bytes;
+// The table fills as launches are noted: only then is it known to be full.
+bool Slot::HasRoom(const SlotSizes& used, const SlotSizes& needs) const {
+  return used.input_bytes + needs.input_bytes <= sizes_.input_bytes &&
+         used.output_bytes + needs.output_bytes <= sizes_.output_bytes &&
+         used.work_bytes + needs.work_bytes <= sizes_.work_bytes;
 }
 
+bool Slot::Fits(const PairTask& task) const { return HasRoom({}, SizesFor(task)); }
+
 // Notes the launches of one pair; false when the table has no room for them.
-bool Slot::Note(PairTask& task, const Place& place) {
-  std::byte* staged = staged_input_.data() + place.input;
-  std::byte* device = device_.data() + place.input;
+bool Slot::Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs) {
+  std::byte* staged = staged_input_.data() + used.input_bytes;
+  std::byte* device = device_.data() + used.input_bytes;
   std::int64_t at = 0;
   const auto stage = [&](const ImageView& image) {
     const ImageView view = Stage(image, staged + at, device + at);
@@ -152,11 +156,11 @@ bool Slot::Note(PairTask& task, const Place& place) {
   input.averaging = task.averaging;
   input.alpha_background = task.alpha_background;
 
-  std::byte* output = device_.data() + sizes_.input_bytes + place.output;
-  std::byte* work = device_.data() + sizes_.device_bytes() - sizes_.work_bytes + place.work;
+  std::byte* output = device_.data() + sizes_.input_bytes + used.output_bytes;
+  std::byte* work = device_.data() + sizes_.device_bytes() - sizes_.work_bytes + used.work_bytes;
   launches_.BeginLane();
   Cuda on(launches_, reinterpret_cast<double*>(work), {&fft_plans_, &banks_, stream_.get()});
-  workspace_.arena().Adopt(work + kScratchBytes, SizesFor(task).work_bytes - kScratchBytes);
+  workspace_.arena().Adopt(work + kScratchBytes, needs.work_bytes - kScratchBytes);
   workspace_.Follow(task.schedule);
   std::vector<WalkTask> walks;
   for (const MetricTask& metric : task.metrics) {
@@ -220,16 +224,9 @@ Failure Slot::Score(std::span<PairTask* const> tasks, int* count) {
   std::vector<std::int64_t> outputs;  // where each pair's begin
   for (PairTask* task : tasks) {
     const SlotSizes needs = SizesFor(*task);
-    const Place place{used.input_bytes, used.output_bytes, used.work_bytes};
-    if (place.input + needs.input_bytes > sizes_.input_bytes ||
-        place.output + needs.output_bytes > sizes_.output_bytes || place.work + needs.work_bytes > sizes_.work_bytes ||
-        !Note(*task, place)) {
-      break;
-    }
-    outputs.push_back(place.output);
-    used.input_bytes += needs.input_bytes;
-    used.output_bytes += needs.output_bytes;
-    used.work_bytes += needs.work_bytes;
+    if (!HasRoom(used, needs) || !Note(*task, used, needs)) break;
+    outputs.push_back(used.output_bytes);
+    used += needs;
   }
   if (outputs.empty()) return {};
   LIKENESS_CUDA_RETURN_IF_FAILED(Run(used));

@@ -1,4 +1,4 @@
-// A batch at a time on a GPU: staging, upload, programs, download. Builds with nvcc alone; score_cuda.h has the face
+// A batch at a time on a GPU: staging, upload, programs, download. Builds with nvcc alone; engine_cuda.h has the face
 // with absl::Status.
 #pragma once
 
@@ -66,7 +66,7 @@ struct SlotSizes {
   std::int64_t work_bytes = 0;    // the programs' own, on the GPU
 
   std::int64_t device_bytes() const { return input_bytes + output_bytes + table_bytes + work_bytes; }
-  friend bool operator==(const SlotSizes&, const SlotSizes&) = default;
+  SlotSizes& operator+=(const SlotSizes& more);
 };
 
 // Of work_bytes, what the programs of one pair may take: the rest is scratch.
@@ -103,9 +103,9 @@ class Slot {
   const StageTimes& times() const { return times_; }
 
  private:
-  struct Place;
-
-  bool Note(PairTask& task, const Place& place);
+  // `used`: by the pairs before this one.
+  bool Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs);
+  bool HasRoom(const SlotSizes& used, const SlotSizes& needs) const;
   Failure Run(const SlotSizes& used);
   Failure Enqueue(const SlotSizes& used);
 

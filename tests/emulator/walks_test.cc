@@ -47,13 +47,7 @@ PairTask TaskOf(const Pair& pair, const std::vector<Walk>& walks, bool want_map,
 
 void Score(const std::vector<PairTask*>& tasks) {
   SlotSizes sizes;
-  for (const PairTask* task : tasks) {
-    const SlotSizes each = SizesFor(*task);
-    sizes.input_bytes += each.input_bytes;
-    sizes.output_bytes += each.output_bytes;
-    sizes.table_bytes += each.table_bytes;
-    sizes.work_bytes += each.work_bytes;
-  }
+  for (const PairTask* task : tasks) sizes += SizesFor(*task);
   cuda::Slot slot;
   ASSERT_FALSE(cuda::Slot::Create(0, sizes, &slot).failed());
   int count = 0;

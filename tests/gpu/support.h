@@ -162,14 +162,6 @@ class Asked {
   std::vector<std::unique_ptr<Owned>> owned_;
 };
 
-inline SlotSizes& operator+=(SlotSizes& total, const SlotSizes& more) {
-  total.input_bytes += more.input_bytes;
-  total.output_bytes += more.output_bytes;
-  total.table_bytes += more.table_bytes;
-  total.work_bytes += more.work_bytes;
-  return total;
-}
-
 inline SlotSizes Widest(const SlotSizes& a, const SlotSizes& b) {
   return {std::max(a.input_bytes, b.input_bytes), std::max(a.output_bytes, b.output_bytes),
           std::max(a.table_bytes, b.table_bytes), std::max(a.work_bytes, b.work_bytes)};
