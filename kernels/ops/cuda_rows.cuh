@@ -16,6 +16,8 @@ inline constexpr int kRowThreads = kRowWidth * kRowHeight;
 inline constexpr int kMaxSumBlocks = 256;
 
 inline Grid RowGrid(const Shape& shape) { return {(shape.height + kRowHeight - 1) / kRowHeight, shape.channels}; }
+// For kernels that see all channels of a pixel at once.
+inline Grid PixelGrid(const Shape& shape) { return RowGrid({shape.width, shape.height, 1}); }
 
 // The grid of a sum of which each block writes `values` partial results to scratch: as even as the bound allows.
 inline Grid SumGrid(const Shape& shape, int values = 1) {
@@ -125,6 +127,11 @@ inline void CollectMeans(Cuda& device, const Shape& shape, int count, const Grid
   CombinePartials(device, device.scratch(), {grid.x, groups}, groups, AddUp{},
                   DividedBy{static_cast<double>(shape.plane())}, false, out);
 }
+
+// What a reduction combines: the samples as they are.
+struct Itself {
+  __device__ Vec operator()(Vec x, int) const { return x; }
+};
 
 // Step one of a reduction of planes.
 template <class Value, class Combine>

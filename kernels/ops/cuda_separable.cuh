@@ -42,6 +42,18 @@ struct TilePlace {
   }
 };
 
+// Taps along one axis, in the memory of the GPU.
+struct DeviceTaps {
+  const Real* taps;
+  int count;
+};
+
+inline DeviceTaps Upload(Cuda& device, const Taps& taps) {
+  const std::vector<Real> rounded(taps.begin(), taps.end());
+  const int count = static_cast<int>(taps.size());
+  return {device.Table(rounded.data(), count), count};
+}
+
 // One axis of a correlation: `n` input samples, taps that begin `before` samples ahead of the output, outputs at every
 // stride-th sample.
 struct Axis {

@@ -78,8 +78,7 @@ void LoadForward(Cuda& device, const ImageView& image, double background, const 
 }
 
 void UnloadGradient(Cuda& device, const PlanesView& gradient, const ImageView& image, double background, float* out) {
-  const Grid grid = RowGrid({image.width, image.height, 1});
-  device.Launch(UnloadGradientKernel{gradient, image, background, out}, grid);
+  device.Launch(UnloadGradientKernel{gradient, image, background, out}, PixelGrid({image.width, image.height, 1}));
 }
 
 void UnloadPlanes(Cuda& device, const PlanesView& planes, Layout layout, float* out) {

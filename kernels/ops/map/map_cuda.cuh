@@ -134,13 +134,19 @@ void CollectScalar(Cuda& device, const Argument& in, const Grid& grid, int& slot
   }
 }
 
-template <class F, class... Argument>
-void MapBackward(Cuda& device, const F& f, const PlanesView& upstream, Argument&... in) {
+// Launches an adjoint over `shape` and adds up what its blocks found for the tracked scalars.
+template <template <class...> class Kernel, class F, class... Argument>
+void LaunchBackward(Cuda& device, const F& f, const PlanesView& upstream, const Shape& shape, Argument&... in) {
   constexpr int kScalars = (0 + ... + (Argument::kTracked && Argument::kScalar ? 1 : 0));
-  const Grid grid = kScalars > 0 ? SumGrid(upstream.shape, kScalars) : RowGrid(upstream.shape);
-  device.Launch(MapBackwardKernel<F, Argument...>{f, upstream, device.scratch(), {{in}...}}, grid);
+  const Grid grid = kScalars > 0 ? SumGrid(shape, kScalars) : RowGrid(shape);
+  device.Launch(Kernel<F, Argument...>{f, upstream, device.scratch(), {{in}...}}, grid);
   int slot = 0;
   (CollectScalar(device, in, grid, slot), ...);
+}
+
+template <class F, class... Argument>
+void MapBackward(Cuda& device, const F& f, const PlanesView& upstream, Argument&... in) {
+  LaunchBackward<MapBackwardKernel>(device, f, upstream, upstream.shape, in...);
 }
 
 template <class Y>
@@ -168,9 +174,6 @@ struct MapColorForwardKernel {
     });
   }
 };
-
-// One block row for all channels of a pixel.
-inline Grid PixelGrid(const Shape& shape) { return RowGrid({shape.width, shape.height, 1}); }
 
 template <class F>
 void MapColorForward(Cuda& device, const F& f, const PlanesView& out, const PlanesView& image) {

@@ -115,12 +115,8 @@ struct MapChannelsBackwardKernel {
 
 template <class F, class... Argument>
 void MapChannelsBackward(Cuda& device, const F& f, const PlanesView& upstream, Argument&... in) {
-  constexpr int kScalars = (0 + ... + (Argument::kTracked && Argument::kScalar ? 1 : 0));
-  const Shape plane{upstream.shape.width, upstream.shape.height, 1};
-  const Grid grid = kScalars > 0 ? SumGrid(plane, kScalars) : RowGrid(plane);
-  device.Launch(MapChannelsBackwardKernel<F, Argument...>{f, upstream, device.scratch(), {{in}...}}, grid);
-  int slot = 0;
-  (CollectScalar(device, in, grid, slot), ...);
+  LaunchBackward<MapChannelsBackwardKernel>(device, f, upstream, {upstream.shape.width, upstream.shape.height, 1},
+                                            in...);
 }
 
 LIKENESS_END_TARGET

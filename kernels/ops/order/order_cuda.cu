@@ -14,10 +14,6 @@ struct TakeMin {
   __device__ double operator()(double a, double b) const { return b < a ? b : a; }
 };
 
-struct Itself {
-  __device__ Vec operator()(Vec x, int) const { return x; }
-};
-
 // Bits in the order of the values.
 __device__ __forceinline__ std::uint32_t OrderedBits(Real value) {
   std::uint32_t bits;

@@ -1,18 +1,15 @@
 // The taps are few: a thread sums all that its sample needs by itself.
 #include "kernels/ops/cuda_border.cuh"
 #include "kernels/ops/cuda_rows.cuh"
+#include "kernels/ops/cuda_separable.cuh"
 #include "kernels/ops/pyramid/pyramid_cuda.h"
 
 LIKENESS_BEGIN_TARGET
 namespace {
 
-struct DeviceTaps {
-  const Real* taps;  // in the memory of the GPU
-  int count;
-
-  __host__ __device__ int before() const { return count / 2; }
-  __host__ __device__ int after() const { return count - 1 - count / 2; }
-};
+// Taps before the sample in the middle, and after it.
+__device__ int Before(const DeviceTaps& taps) { return taps.count / 2; }
+__device__ int After(const DeviceTaps& taps) { return taps.count - 1 - taps.count / 2; }
 
 // ForEachSource lists what an output index sums along an axis: body(index, weight). ForEachReader lists the outputs
 // that sum an input index.
@@ -22,16 +19,16 @@ struct Down {
   template <class Body>
   __device__ void ForEachSource(int i, int in, int, Body body) const {
     for (int j = 0; j < taps.count; ++j) {
-      body(BorderIndex(2 * i + j - taps.before(), in, Border::kSymmetric), taps.taps[j]);
+      body(BorderIndex(2 * i + j - Before(taps), in, Border::kSymmetric), taps.taps[j]);
     }
   }
   template <class Body>
   __device__ void ForEachReader(int source, int in, int out, Body body) const {
-    ForEachImage(source, in, taps.before(), taps.after(), Border::kSymmetric, [&](int p) {
+    ForEachImage(source, in, Before(taps), After(taps), Border::kSymmetric, [&](int p) {
       // Output i takes it with tap p + before - 2 i.
-      for (int j = (p + taps.before()) % 2; j < taps.count; j += 2) {
-        const int i = (p + taps.before() - j) / 2;
-        if (i >= 0 && p + taps.before() >= j && i < out) body(i, taps.taps[j]);
+      for (int j = (p + Before(taps)) % 2; j < taps.count; j += 2) {
+        const int i = (p + Before(taps) - j) / 2;
+        if (i >= 0 && p + Before(taps) >= j && i < out) body(i, taps.taps[j]);
       }
     });
   }
@@ -43,7 +40,7 @@ struct Up {
   template <class Body>
   __device__ void ForEachSource(int i, int in, int, Body body) const {
     // Every second of samples and zeros in turn is a sample.
-    const int first = i - taps.before();
+    const int first = i - Before(taps);
     for (int j = first & 1; j < taps.count; j += 2) {
       body(BorderIndex((first + j) / 2, in, Border::kReplicate), Real(2) * taps.taps[j]);
     }
@@ -53,7 +50,7 @@ struct Up {
     const int reach = taps.count / 2 + 1;
     ForEachImage(source, in, reach, reach, Border::kReplicate, [&](int p) {
       for (int j = 0; j < taps.count; ++j) {
-        const int i = 2 * p + taps.before() - j;
+        const int i = 2 * p + Before(taps) - j;
         if (i >= 0 && i < out) body(i, Real(2) * taps.taps[j]);
       }
     });
@@ -105,12 +102,6 @@ struct PyramidBackwardKernel {
     });
   }
 };
-
-DeviceTaps Upload(Cuda& device, const Taps& taps) {
-  const std::vector<Real> rounded(taps.begin(), taps.end());
-  const int count = static_cast<int>(taps.size());
-  return {device.Table(rounded.data(), count), count};
-}
 
 }  // namespace
 

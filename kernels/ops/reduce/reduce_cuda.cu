@@ -6,9 +6,6 @@ namespace {
 
 double SamplesIn(const Shape& shape, int groups) { return static_cast<double>(shape.count()) / groups; }
 
-struct Itself {
-  __device__ Vec operator()(Vec x, int) const { return x; }
-};
 struct SquaredFrom {
   const double* center;
   __device__ Vec operator()(Vec x, int) const {

@@ -11,16 +11,11 @@ LIKENESS_BEGIN_TARGET
 inline constexpr int kMaxWindowTaps = 11;
 inline constexpr int kWindowMargin = kMaxWindowTaps - 1;
 
-struct WindowTaps {
-  const Real* taps;  // in the memory of the GPU
-  int count;
-};
-
 template <class F>
 struct WindowImages {
   static constexpr int kWindows = F::kOfReference + F::kOfPair;
   F f;
-  WindowTaps window;
+  DeviceTaps window;
   PlanesView reference;
   PlanesView distorted;
 
@@ -174,7 +169,7 @@ struct WindowMeansBackwardKernel {
   // What the windows around the thread's sample send it: the taps backwards.
   template <int height, int width>
   __device__ Vec Gathered(const Real (&of)[height][width], const TilePlace& at) const {
-    const WindowTaps& window = images.window;
+    const DeviceTaps& window = images.window;
     Vec sum(0.0);
     for (int v = 0; v < window.count; ++v) {
       Vec along(0.0);
@@ -187,21 +182,19 @@ struct WindowMeansBackwardKernel {
   }
 };
 
-inline bool MakeWindow(Cuda& device, const Taps& taps, WindowTaps* window) {
-  const std::vector<Real> rounded(taps.begin(), taps.end());
-  const int count = static_cast<int>(taps.size());
-  if (count > kMaxWindowTaps) {
+inline bool MakeWindow(Cuda& device, const Taps& taps, DeviceTaps* window) {
+  if (static_cast<int>(taps.size()) > kMaxWindowTaps) {
     device.Report(Check(cudaErrorInvalidValue, "WindowMeans: over 11 taps", __FILE__, __LINE__));
     return false;
   }
-  *window = {device.Table(rounded.data(), count), count};
+  *window = Upload(device, taps);
   return true;
 }
 
 template <class F>
 void WindowMeansForward(Cuda& device, const F& f, const Taps& taps, const PlanesView& reference,
                         const PlanesView& distorted, double* out) {
-  WindowTaps window;
+  DeviceTaps window;
   if (!MakeWindow(device, taps, &window)) return;
   const Shape& shape = distorted.shape;
   const int tiles = TilesOf(shape);
@@ -214,7 +207,7 @@ void WindowMeansForward(Cuda& device, const F& f, const Taps& taps, const Planes
 template <class F>
 void WindowMeansBackward(Cuda& device, const F& f, const Taps& taps, const double* upstream,
                          const PlanesView& reference, const PlanesView& distorted, const GradientView& gradient) {
-  WindowTaps window;
+  DeviceTaps window;
   if (!MakeWindow(device, taps, &window)) return;
   device.Launch(WindowMeansBackwardKernel<F>{{f, window, reference, distorted}, upstream, gradient},
                 TileGrid(distorted.shape));
