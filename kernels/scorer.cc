@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "kernels/base/parallel.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/job_checks.h"
 #include "kernels/metrics/planner.h"
 #include "kernels/metrics/registry.h"
 #include "kernels/metrics/weights.h"
@@ -30,54 +31,6 @@ ConvIsa ConvIsaOf(const std::string& instruction_set) {
   if (instruction_set == "avx2") return ConvIsa::kAvx2;
   if (instruction_set == "avx3") return ConvIsa::kAvx512;
   return instruction_set == kOracle ? ConvIsa::kNone : ConvIsa::kAny;
-}
-
-absl::Status CheckPair(const MetricInfo& info, const ImageView& reference, const ImageView& distorted) {
-  if (reference.width != distorted.width || reference.height != distorted.height) {
-    return absl::InvalidArgumentError(absl::StrCat("reference is ", reference.width, "x", reference.height,
-                                                   ", distorted is ", distorted.width, "x", distorted.height,
-                                                   "; sizes must match"));
-  }
-  if (reference.width < info.min_width || reference.height < info.min_height) {
-    return absl::InvalidArgumentError(absl::StrCat("the images are ", reference.width, "x", reference.height, "; ",
-                                                   info.id, " needs at least ", info.min_width, "x", info.min_height,
-                                                   ": send larger images or another metric"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckTakesWeights(const ResolvedMetric& metric, bool weighted) {
-  if (!weighted || TakesWeights(*metric.info, metric.convention)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      metric.info->id, ":", metric.convention,
-      " takes no mask and no region weights: its score is not the mean of a per-pixel map; ask for it without"));
-}
-
-// The weights themselves, once a pair.
-absl::Status CheckWeights(const PairJob& job) {
-  const ImageView& weights = job.weights;
-  if (weights.width != job.distorted.width || weights.height != job.distorted.height || weights.channels != 1 ||
-      weights.type != PixelType::kFloat32) {
-    return absl::InvalidArgumentError(absl::StrCat("the weights are ", weights.width, "x", weights.height, " with ",
-                                                   weights.channels, " channels; they must be one channel of float32, ",
-                                                   job.distorted.width, "x", job.distorted.height));
-  }
-  RETURN_IF_ERROR(CheckFinite(weights, "weights"));
-  double sum = 0.0;
-  for (int y = 0; y < weights.height; ++y) {
-    const auto* row =
-        reinterpret_cast<const float*>(static_cast<const std::byte*>(weights.data) + y * weights.row_bytes);
-    for (int x = 0; x < weights.width; ++x) {
-      if (row[x] < 0.0f) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("the weight of pixel (", x, ", ", y, ") is ", row[x], "; weights must be 0 or above"));
-      }
-      sum += row[x];
-    }
-  }
-  if (sum > 0.0 || job.averaging == Averaging::kOverPixels) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      "all weights are 0, and their mean is to be divided by their sum; send a mask that selects something");
 }
 
 }  // namespace
@@ -106,7 +59,7 @@ struct Scorer::Impl {
                                     const ImageView& distorted, bool weighted) const;
   bool IsLearned(const ResolvedMetric& metric) const { return entries[metric.index]->trunk != nullptr; }
   // Whether the GPU computes it. Decided by the metric alone.
-  bool OnDevice(const ResolvedMetric& metric) const;
+  bool OnDevice(const ResolvedMetric& metric) const { return !on_device.empty() && on_device[metric.index]; }
   std::int64_t WorkspaceLimit(const ResolvedMetric& metric) const;
   // What can be said before anything is computed; OK for those metrics that go on.
   void CheckJob(const Scorer& scorer, PairJob& job) const;
@@ -135,8 +88,9 @@ struct Scorer::Impl {
   std::mutex mutex;
   std::vector<std::unique_ptr<Workspace>> idle;
   std::string cuda_note;
+  std::vector<bool> on_device;  // each metric; empty: the CPU computes everything
 #if defined(LIKENESS_ENABLE_CUDA)
-  std::unique_ptr<cuda::Engine> engine;  // null: the CPU computes everything
+  std::unique_ptr<cuda::Engine> engine;  // null where on_device is empty
 #endif
 };
 
@@ -202,13 +156,10 @@ absl::Status Scorer::Impl::StartDevices() {
     return absl::OkStatus();
   }
   engine = *std::move(created);
+  for (const MetricInfo& info : metrics) on_device.push_back(cuda::Engine::Has(info));
   backend = "cuda";
   cuda_note = absl::StrCat("CUDA uses ", engine->description(), ", ", engine->slot_count(), " slots");
   return absl::OkStatus();
-}
-
-bool Scorer::Impl::OnDevice(const ResolvedMetric& metric) const {
-  return engine != nullptr && cuda::Engine::Has(*metric.info);
 }
 
 std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric& metric) const {
@@ -240,7 +191,6 @@ void Scorer::Impl::ScoreOnDevice(absl::Span<PairJob* const> jobs) {
   engine->Score(absl::MakeSpan(pairs));
 }
 #else
-bool Scorer::Impl::OnDevice(const ResolvedMetric&) const { return false; }
 std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric&) const { return options.slot_bytes; }
 int Scorer::batches_at_once() const { return 1; }
 absl::Status Scorer::health() const { return absl::OkStatus(); }
