@@ -85,6 +85,7 @@ TEST(Slot, TakesAsManyPairsAsItHasRoomFor) {
     tasks.push_back(&job->task);
     largest = Widest(largest, SizesFor(job->task));
   }
+  largest += largest;
   Slot slot;
   ASSERT_FALSE(Slot::Create(0, largest, &slot).failed());
   int rounds = 0;
