@@ -3,8 +3,9 @@
 // read again than a gradient is to write twice.
 //
 // Floor: the bytes of both images, of the maps and gradients, and of both images once more for a late gradient, twice
-// for a maximum's. At 8 bit a score reads 2 bytes a sample. nvcc 13.0 for sm_90: 92 registers for the first reading,
-// 60 for the others (116 and 84 where the images differ in type or layout), 24 KiB of shared memory, no spills.
+// for a maximum's. At 8 bit a score reads 2 bytes a sample. nvcc 13.0 for sm_90: 64 registers for the first reading,
+// 32 and 40 for the others, 2 and 4 words of them spilled (106 and 64 where the images differ in type or layout), 26
+// KiB of shared memory.
 #include "kernels/metrics/pointwise/pointwise_math.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/walks/pointwise_cuda.h"
@@ -16,7 +17,7 @@ namespace {
 // More walks take another reading. There are as many losses.
 constexpr int kMaxTerms = 12;
 constexpr int kMaxBlocks = 1024;
-// Groups of four samples that a thread has in hand. Two take 140 registers.
+// Groups of four samples that a thread has in hand. Two take many more registers.
 constexpr int kVectors = 1;
 constexpr int kRoundSamples = 4 * kVectors * kRowThreads;
 static_assert(kMaxTerms * (kMaxBlocks + 2) <= Cuda::kScratchCount);

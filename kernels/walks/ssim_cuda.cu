@@ -6,8 +6,9 @@
 // The blurs and the maths of a window are those of ssim_math-inl.h.
 //
 // Floor: the bytes of both images, 2 a sample at 8 bit, and 4 for a map or a gradient; the arithmetic, some 150
-// instructions a sample, 400 with the gradient, takes longer than that. nvcc 13.0 for sm_90: 123 registers, 168 with
-// the gradient (132 and 178 where the images lie in different orders), 4 and 7 KiB of shared memory, one word spilled.
+// instructions a sample, 400 with the gradient, takes longer than that. nvcc 13.0 for sm_90: 122 registers, 168 with
+// the gradient (128 and 178 where the images lie in different orders), 4 and 7 KiB of shared memory, 8 bytes of stack
+// with the gradient.
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/walks/ssim_cuda.h"
