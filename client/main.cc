@@ -130,6 +130,10 @@ CLI::App* AddCompare(CLI::App& app, CompareOptions& options, std::string& format
              "A metric's parameter, as in huber.delta=0.05; of losses' terms too");
   once(kMeasureGroup, "--alpha-background", options.alpha_background, "GRAY",
        "Level, 0 to 1, under images with alpha. Default: 1, white");
+  command
+      ->add_flag("--fast", options.fast,
+                 "Learned metrics in 16 bits where the processor is faster so; see each score's precision")
+      ->group(kMeasureGroup);
   once(kWeightsGroup, "--mask", options.weights.mask_path, "FILE",
        "A gray picture of the images' size: white pixels count, black ones do not");
   repeatable(kWeightsGroup, "--region", options.weights.regions, "FILE:MULTIPLIER",

@@ -16,6 +16,7 @@ struct MetricRequest {
   Parameters parameters;
   bool want_map = false;
   bool want_gradient = false;
+  Precision precision = Precision::kExact;
 };
 
 struct MetricResult {

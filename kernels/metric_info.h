@@ -15,6 +15,12 @@ enum class Direction {
   kZeroIsBest,  // signed: the sign says which way, 0 is best
 };
 
+// How a learned metric's convolutions are computed. Other metrics have one way.
+enum class Precision {
+  kExact,  // float32
+  kFast,   // 16 bits in, float32 sums: bfloat16 on the CPU
+};
+
 // What a mean under weights is divided by.
 enum class Averaging {
   kOverPixels,   // sum(w f) / n: a mask makes the score smaller; what faceswap trains with

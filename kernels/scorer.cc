@@ -13,6 +13,7 @@
 #include "kernels/metrics/planner.h"
 #include "kernels/metrics/registry.h"
 #include "kernels/metrics/weights.h"
+#include "kernels/ops/conv_trunk/blocked_conv.h"
 #include "kernels/ops/conv_trunk/trunk.h"
 #include "kernels/resolve.h"
 #include "kernels/walks/walk.h"
@@ -57,9 +58,19 @@ struct Scorer::Impl {
   // kind of images only.
   std::optional<WalkRequest> WalkOf(const ResolvedMetric& metric, const ImageView& reference,
                                     const ImageView& distorted, bool weighted) const;
-  bool IsLearned(const ResolvedMetric& metric) const { return entries[metric.index]->trunk != nullptr; }
+  // `prepared`: of a learned metric, for the size of the pair; null for a plan.
+  Settings SettingsOf(const ResolvedMetric& metric, const PreparedTrunk* prepared = nullptr) const {
+    TrunkUse use;
+    if (const auto& trunk = trunks[metric.index]; trunk != nullptr) use.weights = &trunk->weights();
+    use.prepared = prepared;
+    use.precision = metric.precision;
+    return Settings(metric.convention, metric.parameters, use);
+  }
   // Whether the GPU computes it. Decided by the metric alone.
   bool OnDevice(const ResolvedMetric& metric) const { return !on_device.empty() && on_device[metric.index]; }
+  bool HasFastWay(const ResolvedMetric& metric) const {
+    return metric.info->learned && (OnDevice(metric) || HasFastConvolutions(ConvIsaOf(instruction_set)));
+  }
   std::int64_t WorkspaceLimit(const ResolvedMetric& metric) const;
   // What can be said before anything is computed; OK for those metrics that go on.
   void CheckJob(const Scorer& scorer, PairJob& job) const;
@@ -201,6 +212,7 @@ void Scorer::Impl::ScoreOnDevice(absl::Span<PairJob* const>) {}
 absl::StatusOr<ResolvedMetric> Scorer::Resolve(const MetricRequest& request) const {
   ASSIGN_OR_RETURN(ResolvedMetric resolved, ResolveRequest(impl_->metrics, request));
   resolved.backend = impl_->OnDevice(resolved) ? "cuda" : "cpu";
+  if (impl_->HasFastWay(resolved)) resolved.precision = request.precision;
   return resolved;
 }
 
@@ -209,7 +221,7 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
   RETURN_IF_ERROR(CheckPair(*metric.info, reference, distorted));
   RETURN_IF_ERROR(CheckTakesWeights(metric, weighted));
   const Shape shape{reference.width, reference.height, ScoredChannels(reference, distorted)};
-  const Settings settings(metric.convention, metric.parameters);
+  const Settings settings = impl_->SettingsOf(metric);
   const MetricEntry& entry = *impl_->entries[metric.index];
   if (const std::string why = entry.check != nullptr ? entry.check(shape, settings) : ""; !why.empty()) {
     return absl::InvalidArgumentError(why);
@@ -245,12 +257,8 @@ absl::StatusOr<Explanation> Scorer::Explain(absl::Span<const ResolvedMetric> met
       explanation.walks.push_back(static_cast<int>(i));
       continue;
     }
-    if (impl_->IsLearned(metric)) {
-      explanation.learned.push_back(static_cast<int>(i));
-      continue;
-    }
     which.push_back(static_cast<int>(i));
-    settings.emplace_back(metric.convention, metric.parameters);
+    settings.push_back(impl_->SettingsOf(metric));
     programs.push_back(
         {impl_->entries[metric.index],
          {shape, settings.back(), metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}});
@@ -280,12 +288,13 @@ void Scorer::Impl::RunProgram(const PairJob& job, const ResolvedMetric& metric, 
                               MetricResult& result) {
   std::shared_ptr<const PreparedTrunk> trunk;
   if (trunks[metric.index] != nullptr) {
-    auto prepared = trunks[metric.index]->Prepare(job.distorted.width, job.distorted.height, metric.want_gradient);
+    auto prepared = trunks[metric.index]->Prepare(job.distorted.width, job.distorted.height, metric.want_gradient,
+                                                  metric.precision);
     result.status = prepared.status();
     if (!prepared.ok()) return;
     trunk = *std::move(prepared);
   }
-  const Settings settings(metric.convention, metric.parameters, trunk.get());
+  const Settings settings = SettingsOf(metric, trunk.get());
   const RunInput input{job.reference,        job.distorted, job.weights,     job.averaging,
                        job.alpha_background, settings,      metric.want_map, metric.want_gradient};
   programs[metric.index](input, workspace, result);
@@ -301,7 +310,7 @@ void Scorer::Impl::ScorePrograms(const PairJob& job, const std::vector<int>& whi
   std::vector<PlannedProgram> planned;
   for (const int i : which) {
     const ResolvedMetric& metric = job.metrics[i];
-    settings.emplace_back(metric.convention, metric.parameters);
+    settings.push_back(SettingsOf(metric));
     planned.push_back({entries[metric.index],
                        {shape, settings.back(), metric.want_map, metric.want_gradient, weighted, job.averaging}});
   }
@@ -330,7 +339,7 @@ std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, co
                                                 const ImageView& distorted, bool weighted) const {
   const auto make = entries[metric.index]->walk;
   if (walks == nullptr || make == nullptr || weighted) return std::nullopt;
-  std::optional<WalkRequest> request = make(Settings(metric.convention, metric.parameters));
+  std::optional<WalkRequest> request = make(SettingsOf(metric));
   if (!request) return std::nullopt;
   request->want_map = metric.want_map;
   request->want_gradient = metric.want_gradient;
@@ -368,8 +377,6 @@ void Scorer::Impl::ScorePair(PairJob& job) {
     requests[i] = WalkOf(metric, job.reference, job.distorted, weighted);
     if (requests[i]) {
       together.push_back(&*requests[i]);
-    } else if (IsLearned(metric)) {
-      ScorePrograms(job, {static_cast<int>(i)}, job.results);
     } else {
       programs.push_back(static_cast<int>(i));
     }

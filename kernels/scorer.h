@@ -40,6 +40,8 @@ struct ResolvedMetric {
   bool want_map = false;
   bool want_gradient = false;
   const char* backend = "cpu";  // what will compute it here: "cuda" for metrics that the GPU has a program for
+  // What was asked for, or kExact where that is the only way: of metrics without convolutions, or on this processor.
+  Precision precision = Precision::kExact;
 };
 
 // What a job costs, read off the metric's own program without running it. Bytes and operations count one pair.
@@ -60,8 +62,7 @@ struct Explanation {
     int channels = 0;
     std::vector<int> metrics;  // as numbered in the request
   };
-  std::vector<int> walks;    // share one reading of the images in fused walks
-  std::vector<int> learned;  // share nothing
+  std::vector<int> walks;  // share one reading of the images in fused walks
   std::vector<Step> shared;
   Plan apart;           // all programs, each by itself; the workspace is the largest one's
   Plan together;        // the same with every shared step computed once

@@ -105,7 +105,6 @@ v1::Provenance ProvenanceOf(const Scorer& scorer) {
   v1::Provenance provenance;
   provenance.set_backend(scorer.backend());
   provenance.set_instruction_set(scorer.instruction_set());
-  provenance.set_precision("exact");
   provenance.set_build(BuildInfo());
   return provenance;
 }

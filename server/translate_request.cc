@@ -128,6 +128,19 @@ absl::StatusOr<Parameters> FromProto(const WireParameters& parameters, const std
   return out;
 }
 
+absl::StatusOr<Precision> FromProto(v1::Precision precision, const std::string& name) {
+  switch (precision) {
+    case v1::PRECISION_UNSPECIFIED:
+    case v1::PRECISION_EXACT:
+      return Precision::kExact;
+    case v1::PRECISION_FAST:
+      return Precision::kFast;
+    default:
+      return BadParameter(absl::StrCat("precision of ", name, " is ", static_cast<int>(precision),
+                                       "; it must be PRECISION_EXACT or PRECISION_FAST"));
+  }
+}
+
 // `name` is "metrics[2]".
 absl::Status CheckComposition(const v1::MetricRequest& request, const std::string& name) {
   if (request.terms().empty()) {
@@ -161,6 +174,8 @@ absl::StatusOr<MetricAsk> FromProto(const v1::MetricRequest& request, const std:
   ask.request.id = request.metric();
   ask.request.want_map = request.want_map();
   ask.request.want_gradient = request.want_gradient();
+  ASSIGN_OR_RETURN(ask.request.precision,
+                   FromProto(request.precision(), request.metric().empty() ? name : request.metric()));
   ASSIGN_OR_RETURN(ask.request.parameters, FromProto(request.parameters(), request.metric()));
   for (const v1::Term& term : request.terms()) {
     TermAsk& to = ask.terms.emplace_back(TermAsk{ask.request, term.weight()});

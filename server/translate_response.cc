@@ -63,6 +63,7 @@ void ResolvedToProto(const ResolvedMetric& resolved, const std::string& asked, R
   out->set_version(info->version);
   out->mutable_resolved()->set_convention(resolved.convention);
   out->mutable_resolved()->set_backend(resolved.backend);
+  out->mutable_resolved()->set_precision(resolved.precision == Precision::kFast ? "fast" : "exact");
   for (const auto& [key, value] : resolved.parameters) {
     ToProto(value, &(*out->mutable_resolved()->mutable_parameters())[key]);
   }

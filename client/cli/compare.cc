@@ -104,7 +104,8 @@ absl::StatusOr<std::vector<Asked>> ParseLosses(const std::vector<std::string>& t
   return losses;
 }
 
-// Asks for the maps and gradients that the flags want and the metric, or all terms of the loss, have.
+// Asks for the precision that the flags want, and for the maps and gradients that the metric, or all terms of the loss,
+// have.
 absl::Status SetOutputs(const CompareOptions& options, const v1::ListMetricsResponse& listed, Asked& asked) {
   std::vector<std::string> metrics;
   if (asked.request.terms().empty()) metrics.push_back(asked.request.metric());
@@ -119,6 +120,7 @@ absl::Status SetOutputs(const CompareOptions& options, const v1::ListMetricsResp
     has_map = has_map && metric->has_map();
     has_gradient = has_gradient && metric->has_gradient();
   }
+  if (options.fast) asked.request.set_precision(v1::PRECISION_FAST);
   asked.request.set_want_map(!options.map_path.empty() && has_map);
   asked.request.set_want_gradient(!options.gradient_path.empty() && has_gradient);
   if (!options.map_path.empty() && !has_map) Tell(absl::StrCat(asked.name, " has no map; none is written"));

@@ -24,6 +24,7 @@ struct CompareOptions {
   std::vector<std::string> map_scales;  // LOW,HIGH or METRIC=LOW,HIGH
   std::string gradient_path;            // empty: none
   std::optional<double> alpha_background;
+  bool fast = false;  // Precision
   PixelWeightsOptions weights;
   Format format = Format::kText;
 };

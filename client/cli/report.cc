@@ -60,7 +60,10 @@ Json ScoreJson(const Outcome& outcome) {
   Json json;
   json["name"] = outcome.asked;
   json["metric"] = result.metric();
-  if (result.has_resolved()) json["convention"] = result.resolved().convention();
+  if (result.has_resolved()) {
+    json["convention"] = result.resolved().convention();
+    json["precision"] = result.resolved().precision();
+  }
   json["score"] = JsonNumber(result.score());
   json["direction"] = DirectionName(result.direction());
   if (result.has_resolved()) {
@@ -109,7 +112,6 @@ std::string FormatJson(const Report& report) {
   if (gated) json["passed"] = passed;
   json["provenance"] = {{"backend", report.provenance.backend()},
                         {"instruction_set", report.provenance.instruction_set()},
-                        {"precision", report.provenance.precision()},
                         {"build", report.provenance.build()}};
   return DumpJson(json);
 }

@@ -28,7 +28,7 @@ struct Sharing {
   ImageView shape;
   std::string instruction_set;
   Explanation explanation;
-  std::vector<int> programs;  // neither fused walks nor learned
+  std::vector<int> programs;  // those that no fused walk computes
 };
 
 absl::StatusOr<ImageView> ParseSize(const std::string& text) {
@@ -63,9 +63,7 @@ absl::StatusOr<Sharing> MakeSharing(const SharingOptions& options) {
   ASSIGN_OR_RETURN(sharing.explanation, scorer->Explain(resolved, sharing.shape, sharing.shape, options.weighted));
   sharing.programs.resize(sharing.names.size());
   std::iota(sharing.programs.begin(), sharing.programs.end(), 0);
-  for (const std::vector<int>* others : {&sharing.explanation.walks, &sharing.explanation.learned}) {
-    for (const int metric : *others) std::erase(sharing.programs, metric);
-  }
+  for (const int metric : sharing.explanation.walks) std::erase(sharing.programs, metric);
   return sharing;
 }
 
@@ -90,7 +88,6 @@ std::string SharingJson(const Sharing& sharing) {
   json["metrics"] = sharing.names;
   json["walks"] = NamesOf(sharing, explanation.walks);
   json["programs"] = NamesOf(sharing, sharing.programs);
-  json["learned"] = NamesOf(sharing, explanation.learned);
   json["shared_steps"] = Json::array();
   for (const Explanation::Step& step : explanation.shared) {
     json["shared_steps"].push_back({{"op", step.op},
@@ -142,7 +139,6 @@ std::string SharingText(const Sharing& sharing) {
   };
   list("fused walks", explanation.walks);
   list("programs", sharing.programs);
-  list("learned", explanation.learned);
   if (explanation.walks.size() > 1) absl::StrAppend(&text, "\nThe fused walks share one reading of both images.\n");
   if (sharing.programs.size() < 2) return text;
 

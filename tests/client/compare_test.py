@@ -142,8 +142,9 @@ class Formats(CommandTest):
             self.assertIsInstance(entry["version"], int)
             self.assertIsInstance(entry["parameters"], dict)
             self.assertTrue(entry["convention"])
+            self.assertEqual(entry["precision"], "exact")
         self.assertEqual(answer["provenance"]["backend"], "cpu")
-        self.assertTrue(all(answer["provenance"][key] for key in ("instruction_set", "precision", "build")))
+        self.assertTrue(all(answer["provenance"][key] for key in ("instruction_set", "build")))
 
     def test_json_says_failed_gates_and_infinities(self):
         answer = self.compare_json(

@@ -133,7 +133,7 @@ class Page(unittest.TestCase):
                 map_notes=[{"metric": "lpips", "reason": "no weights"}],
                 scale_colors=[],
                 rows=self.rows(distortions),
-                provenance={"build": "b", "backend": "cpu", "instruction_set": "avx2", "precision": "exact"},
+                provenance={"build": "b", "backend": "cpu", "instruction_set": "avx2"},
                 pair_count=4,
                 metric_count=2,
             )

@@ -78,7 +78,8 @@ TEST(ConvTrunk, FirstConvolutionsAreTheDefinition) {
       Tape<Cpu> t(cpu, workspace, false);
       auto image = t.MakeOwn<false>(shape);
       Randomise(t, image, 3);
-      auto features = ConvRelu(t, *spec, prepared->get(), 0, ImageFeatures(t, image, kColor, spec->convs[0]));
+      const TrunkUse use{spec, &trunk->weights(), prepared->get()};
+      auto features = ConvRelu(t, use, 0, ImageFeatures(t, use, image, kColor));
       const ConvSpec& conv = spec->convs[0];
       ASSERT_EQ(features.shape().width, (shape.width + 2 * conv.padding - conv.kernel) / conv.stride + 1);
       ASSERT_EQ(features.shape().height, (shape.height + 2 * conv.padding - conv.kernel) / conv.stride + 1);
@@ -106,7 +107,7 @@ TEST(ConvTrunk, GradientsAddUpInEitherOrder) {
   const auto trunk = MakeTrunk(kAlexTrunk, tensors);
   const Shape shape{47, 39, 3};
   const auto prepared = *trunk->Prepare(shape.width, shape.height, true);
-  const PreparedTrunk* p = prepared.get();
+  const TrunkUse use{&kAlexTrunk, &trunk->weights(), prepared.get()};
   const UnitLength length{0.0, 1e-10};
   std::vector<float> gradients[2];
   for (const bool tap_last : {false, true}) {
@@ -119,16 +120,16 @@ TEST(ConvTrunk, GradientsAddUpInEitherOrder) {
     Randomise(t, image, 1);
     Randomise(t, other, 2);
     auto down = [&](const auto& x) {
-      auto f = ConvRelu(t, kAlexTrunk, p, 0, ImageFeatures(t, x, kColor, kAlexTrunk.convs[0]));
-      f = ConvRelu(t, kAlexTrunk, p, 1, PoolBefore(t, kAlexTrunk, 1, f));
-      return ConvRelu(t, kAlexTrunk, p, 2, PoolBefore(t, kAlexTrunk, 2, f));
+      auto f = ConvRelu(t, use, 0, ImageFeatures(t, use, x, kColor));
+      f = ConvRelu(t, use, 1, PoolBefore(t, use, 1, f));
+      return ConvRelu(t, use, 2, PoolBefore(t, use, 2, f));
     };
     auto r = down(other);
     auto d = down(image);
     auto deeper = [&] {
-      return Mean(t, TapDistance(t, p, 3, length, ConvRelu(t, kAlexTrunk, p, 3, r), ConvRelu(t, kAlexTrunk, p, 3, d)));
+      return Mean(t, TapDistance(t, use, 3, length, ConvRelu(t, use, 3, r), ConvRelu(t, use, 3, d)));
     };
-    auto here = [&] { return Mean(t, TapDistance(t, p, 2, length, r, d)); };
+    auto here = [&] { return Mean(t, TapDistance(t, use, 2, length, r, d)); };
     if (tap_last) {
       auto far = deeper();
       t.Backward(MapScalars(t, Plus{}, here(), far));
@@ -181,8 +182,8 @@ TEST(ConvTrunk, MaxPoolSendsTheGradientToTheFirstMaximum) {
 TEST(ConvTrunk, RunsTheInstructionSetAskedFor) {
   BlockedWeights cache;
   const auto weight = [] { return std::vector<float>(32 * 16 * 9, 0.1f); };
-  const auto conv =
-      BlockedConv::Create(ConvIsa::kSse4, {16, 32, 3, 1}, {20, 10, 16}, ConvResult::kRelu, cache, weight, {});
+  const auto conv = BlockedConv::Create(ConvIsa::kSse4, Precision::kExact, {16, 32, 3, 1}, {20, 10, 16},
+                                        ConvResult::kRelu, cache, weight, {});
   ASSERT_TRUE(conv.ok()) << conv.status();
   EXPECT_STREQ((*conv)->implementation(), "jit:sse41");
 }

@@ -12,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "kernels/ops/conv_trunk/blocked_conv.h"
 #include "tests/support/scoring.h"
 #include "tests/support/weights.h"
 
@@ -232,6 +233,74 @@ TEST(Lpips, SameBitsAloneInABatchAndAtAnyThreadCount) {
           EXPECT_TRUE(SameBits(jobs[i].results[0].gradient, alone.gradient));
         }
       }
+    }
+  }
+}
+
+// Conventions of one trunk share all of it, and DISTS the convolutions before its first pooling.
+TEST(Lpips, NetworksShareTheConvolutionsThatTheyHaveInCommon) {
+  const Pair pair = ScenePair(45, 33);
+  const std::vector<MetricRequest> requests = {Request("lpips_vgg", {}, true, true),
+                                               Request("lpips_vgg:torchmetrics", {}, false, true),
+                                               Request("dists", {}, false, true), Request("dists")};
+  for (const std::string& set : AllInstructionSets()) {
+    SCOPED_TRACE(set);
+    const Scorer& scorer = LpipsScorer(set, SyntheticFolder());
+    std::vector<ResolvedMetric> metrics;
+    for (const MetricRequest& request : requests) metrics.push_back(*scorer.Resolve(request));
+    const auto explanation = scorer.Explain(metrics, pair.reference.view(), pair.distorted.view());
+    ASSERT_TRUE(explanation.ok()) << explanation.status();
+    EXPECT_TRUE(explanation->shares);
+    std::map<std::vector<int>, int> convolutions;
+    for (const Explanation::Step& step : explanation->shared) convolutions[step.metrics] += step.op == "ConvRelu";
+    EXPECT_EQ((convolutions[{0, 1, 2, 3}]), 2 * 2);
+    EXPECT_EQ((convolutions[{0, 1}]), 2 * 11);
+    EXPECT_EQ((convolutions[{2, 3}]), 2 * 11);
+
+    PairJob job;
+    job.reference = pair.reference.view();
+    job.distorted = pair.distorted.view();
+    job.metrics = metrics;
+    PairJob* jobs[] = {&job};
+    scorer.Score(jobs);
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      SCOPED_TRACE(i);
+      ASSERT_TRUE(job.results[i].status.ok()) << job.results[i].status;
+      const MetricResult alone = ScoreOne(scorer, requests[i], job.reference, job.distorted);
+      EXPECT_EQ(job.results[i].score, alone.score);
+      EXPECT_TRUE(SameBits(job.results[i].map, alone.map));
+      EXPECT_TRUE(SameBits(job.results[i].gradient, alone.gradient));
+    }
+  }
+}
+
+// The gate of Precision::kFast: how far it may be off. Elsewhere it is what was computed that is said.
+TEST(Lpips, FastIsCloseWhereTheProcessorHasIt) {
+  const Pair pair = ScenePair(96, 64);
+  for (const std::string& set : AllInstructionSets()) {
+    if (set == "oracle") continue;
+    for (const char* metric : {"lpips_alex", "lpips_vgg", "lpips_squeeze", "dists"}) {
+      SCOPED_TRACE(absl::StrCat(metric, " on ", set));
+      const Scorer& scorer = LpipsScorer(set, SyntheticFolder());
+      MetricRequest request = Request(metric, {}, false, true);
+      const MetricResult exact = ScoreOne(scorer, request, pair.reference.view(), pair.distorted.view());
+      request.precision = Precision::kFast;
+      const bool has_fast = set == "avx3" && HasFastConvolutions(ConvIsa::kAvx512);
+      EXPECT_EQ(scorer.Resolve(request)->precision, has_fast ? Precision::kFast : Precision::kExact);
+      const MetricResult fast = ScoreOne(scorer, request, pair.reference.view(), pair.distorted.view());
+      ASSERT_TRUE(fast.status.ok()) << fast.status;
+      EXPECT_EQ(fast.score == exact.score, !has_fast);
+      EXPECT_NEAR(fast.score, exact.score, 0.02 * exact.score);
+      double dot = 0.0, exact_squares = 0.0, fast_squares = 0.0;
+      for (std::int64_t i = 0; i < exact.gradient.sample_count(); ++i) {
+        const double a = exact.gradient.data[i], b = fast.gradient.data[i];
+        dot += a * b;
+        exact_squares += a * a;
+        fast_squares += b * b;
+      }
+      EXPECT_GT(dot, 0.95 * std::sqrt(exact_squares * fast_squares));
+      const MetricResult same = ScoreOne(scorer, request, pair.reference.view(), pair.reference.view());
+      EXPECT_EQ(same.score, 0.0);
     }
   }
 }

@@ -35,7 +35,7 @@ struct Dists {
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
                              const Settings& settings) {
     const TrunkSpec& spec = Trunk();
-    const PreparedTrunk* trunk = settings.trunk();
+    const TrunkUse trunk = settings.Trunk(spec);
     Scalar<tracked> sum;
     Scalar<false> weight;
     int tap = 0;
@@ -53,17 +53,16 @@ struct Dists {
       weight = tap == 0 ? tap_weight : MapScalars(t, Plus{}, weight, tap_weight);
       ++tap;
     };
-    add_tap(ImageFeatures(t, reference, kDistsImageTap, spec.convs[0]),
-            ImageFeatures(t, distorted, kDistsImageTap, spec.convs[0]));
-    auto r = ImageFeatures(t, reference, kImageNetColor, spec.convs[0]);
-    auto d = ImageFeatures(t, distorted, kImageNetColor, spec.convs[0]);
+    add_tap(ImageFeatures(t, trunk, reference, kDistsImageTap), ImageFeatures(t, trunk, distorted, kDistsImageTap));
+    auto r = ImageFeatures(t, trunk, reference, kImageNetColor);
+    auto d = ImageFeatures(t, trunk, distorted, kImageNetColor);
     for (int layer = 0; layer < static_cast<int>(spec.convs.size()); ++layer) {
       if (spec.convs[layer].pool_kernel > 0) {
-        r = PoolBefore(t, spec, layer, r);
-        d = PoolBefore(t, spec, layer, d);
+        r = PoolBefore(t, trunk, layer, r);
+        d = PoolBefore(t, trunk, layer, d);
       }
-      r = ConvRelu(t, spec, trunk, layer, r);
-      d = ConvRelu(t, spec, trunk, layer, d);
+      r = ConvRelu(t, trunk, layer, r);
+      d = ConvRelu(t, trunk, layer, d);
       if (spec.convs[layer].tap) add_tap(r, d);
     }
     Output<tracked> output;

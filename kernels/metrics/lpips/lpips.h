@@ -51,22 +51,22 @@ Output<tracked> RunLpips(T& t, const TrunkSpec& spec, const Planes<false>& refer
                          const Settings& settings) {
   const UnitLength length = settings.convention() == "torchmetrics" ? kTorchmetricsLength : kLpipsLength;
   const bool faceswap = settings.convention() == "faceswap";
-  const PreparedTrunk* trunk = settings.trunk();
+  const TrunkUse trunk = settings.Trunk(spec);
   const Shape image = distorted.shape();
-  auto r = ImageFeatures(t, reference, kImageNetColor, spec.convs[0]);
-  auto d = ImageFeatures(t, distorted, kImageNetColor, spec.convs[0]);
+  auto r = ImageFeatures(t, trunk, reference, kImageNetColor);
+  auto d = ImageFeatures(t, trunk, distorted, kImageNetColor);
   Output<tracked> output;
   Planes<tracked> sum;  // faceswap's
   int tap = 0;
   for (int layer = 0; layer < static_cast<int>(spec.convs.size()); layer += spec.Parts(layer)) {
     const ConvSpec& conv = spec.convs[layer];
     if (conv.pool_kernel > 0) {
-      r = PoolBefore(t, spec, layer, r);
-      d = PoolBefore(t, spec, layer, d);
+      r = PoolBefore(t, trunk, layer, r);
+      d = PoolBefore(t, trunk, layer, d);
     }
     const bool relu = !(faceswap && conv.linear);
-    r = ConvRelu(t, spec, trunk, layer, r, relu);
-    d = ConvRelu(t, spec, trunk, layer, d, relu);
+    r = ConvRelu(t, trunk, layer, r, relu);
+    d = ConvRelu(t, trunk, layer, d, relu);
     if (!conv.tap) continue;
     auto distance = TapDistance(t, trunk, tap, length, r, d);
     if (faceswap) {

@@ -61,6 +61,13 @@ const char* IsaName(ConvIsa isa) {
   return "";
 }
 
+bool IsOf(ConvIsa isa, Precision precision, absl::string_view implementation) {
+  // Without the instructions oneDNN imitates them, slower than floats.
+  if (precision == Precision::kFast)
+    return absl::StrContains(implementation, "bf16:avx512_core_bf16") || absl::StrContains(implementation, "amx_bf16");
+  return absl::StrContains(implementation, IsaName(isa));
+}
+
 int RoundUp(int n, int to) { return (n + to - 1) / to * to; }
 
 // An output chunk: enough blocks to fill the registers of oneDNN's inner loop, and a divisor of the channels.
@@ -93,6 +100,12 @@ float* Scratch(std::size_t bytes) {
 
 }  // namespace
 
+bool HasFastConvolutions(ConvIsa isa) {
+  if (isa != ConvIsa::kAvx512) return false;
+  const dnnl::cpu_isa has = dnnl::get_effective_cpu_isa();
+  return has == dnnl::cpu_isa::avx512_core_bf16 || has == dnnl::cpu_isa::avx512_core_amx;
+}
+
 struct BlockedWeights::Impl {
   struct Variant {
     memory::desc desc;  // of one chunk
@@ -120,8 +133,8 @@ BlockedConv::~BlockedConv() = default;
 const char* BlockedConv::implementation() const { return impl_->desc.impl_info_str(); }
 
 absl::StatusOr<std::shared_ptr<const BlockedConv>> BlockedConv::Create(
-    ConvIsa isa, const ConvGeometry& conv, const Shape& in, ConvResult kind, BlockedWeights& cache,
-    const std::function<std::vector<float>()>& weight, absl::Span<const float> bias) {
+    ConvIsa isa, Precision precision, const ConvGeometry& conv, const Shape& in, ConvResult kind, BlockedWeights& cache,
+    const std::function<std::vector<float>()>& weight, std::span<const float> bias) {
   const int block = BlockOf(isa);
   const auto tag = block == 16 ? memory::format_tag::nChw16c : memory::format_tag::nChw8c;
   const int in_channels = RoundUp(conv.in, block);
@@ -134,9 +147,10 @@ absl::StatusOr<std::shared_ptr<const BlockedConv>> BlockedConv::Create(
   const OneThread one_thread;
   try {
     const auto f32 = memory::data_type::f32;
-    const memory::desc in_desc({1, in_channels, in.height, in.width}, f32, tag);
+    const auto read = precision == Precision::kFast ? memory::data_type::bf16 : f32;
+    const memory::desc in_desc({1, in_channels, in.height, in.width}, read, tag);
     const memory::desc out_desc({1, chunk, out.height, out.width}, f32, tag);
-    const memory::desc weight_desc({chunk, in_channels, k, k}, f32, memory::format_tag::any);
+    const memory::desc weight_desc({chunk, in_channels, k, k}, read, memory::format_tag::any);
     const memory::desc bias_desc = bias.empty() ? memory::desc() : memory::desc({chunk}, f32, memory::format_tag::a);
     dnnl::primitive_attr attributes;
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -151,11 +165,11 @@ absl::StatusOr<std::shared_ptr<const BlockedConv>> BlockedConv::Create(
     // oneDNN lists the best first; the first one of the wanted instruction set is ours. Its limit for the whole process
     // (dnnl_set_max_cpu_isa) would not let two scorers differ.
     std::string seen = impl.desc.impl_info_str();
-    while (!absl::StrContains(impl.desc.impl_info_str(), IsaName(isa))) {
+    while (!IsOf(isa, precision, impl.desc.impl_info_str())) {
       if (!impl.desc.next_impl()) {
-        return absl::FailedPreconditionError(absl::StrCat("oneDNN has no ", IsaName(isa), " convolution for ", conv.in,
-                                                          " to ", conv.out, " channels on this processor (it has ",
-                                                          seen, "); choose another instruction set"));
+        return absl::FailedPreconditionError(absl::StrCat(
+            "oneDNN has no ", precision == Precision::kFast ? "bfloat16" : IsaName(isa), " convolution for ", conv.in,
+            " to ", conv.out, " channels on this processor (it has ", seen, "); choose another instruction set"));
       }
       absl::StrAppend(&seen, ", ", impl.desc.impl_info_str());
     }
@@ -202,13 +216,13 @@ absl::StatusOr<std::shared_ptr<const BlockedConv>> BlockedConv::Create(
   return std::shared_ptr<const BlockedConv>(std::move(result));
 }
 
-void BlockedConv::Run(int chunk, const float* in, float* out) const {
+void BlockedConv::Run(int chunk, const void* in, float* out) const {
   const OneThread one_thread;
   try {
     const Impl& impl = *impl_;
     const dnnl::engine& engine = Engine();
-    const auto wrap = [&](const memory::desc& desc, const float* data) {
-      return memory(desc, engine, const_cast<float*>(data));
+    const auto wrap = [&](const memory::desc& desc, const void* data) {
+      return memory(desc, engine, const_cast<void*>(data));
     };
     const std::size_t scratch_bytes = impl.desc.scratchpad_desc().get_size();
     std::unordered_map<int, memory> arguments = {

@@ -9,18 +9,17 @@
 //   HeadRow       weights of a tap's channels as scalars
 //
 // Features are laid out as the device's convolutions like it, so only these ops read them. One image goes through at a
-// time: what a pair scores cannot depend on what else is scored.
+// time: what a pair scores cannot depend on what else is scored. Two networks that begin with the same convolutions,
+// weights included, share those.
 #pragma once
 
 #include <cstdint>
 #include <utility>
 
-#include "kernels/ops/conv_trunk/trunk_spec.h"
+#include "kernels/ops/conv_trunk/trunk_weights.h"
 #include "kernels/ops/tape.h"
 
 namespace likeness {
-
-class PreparedTrunk;
 
 // Mean and deviation of each colour channel on the [0, 1] scale.
 struct ColorNormalization {
@@ -71,10 +70,21 @@ class Features {
 
 namespace trunk_internal {
 
-// Room for any layout that groups up to 16 channels.
-template <bool tracked, class T>
-Features<tracked> MakeFeatures(T& t, const Shape& shape) {
-  return {t.template MakeOwn<tracked>(Shape{shape.width * 16, shape.height, (shape.channels + 15) / 16}), shape};
+// The output of a step, as Tape::Make. Room for any layout that groups up to 16 channels.
+template <bool tracked, class T, class... Part>
+Features<tracked> MakeFeatures(T& t, const Shape& shape, const char* op, const Part&... parts) {
+  const Shape room{shape.width * 16, shape.height, (shape.channels + 15) / 16};
+  return {t.template Make<tracked>(room, op, shape, parts...), shape};
+}
+// Where the CPU rounds features to 16 bits for a convolution; empty where it need not.
+template <class T>
+Planes<false> Rounded(T& t, const TrunkUse& trunk, int layer, const Shape& shape) {
+  if (PrecisionOf(trunk.precision, layer) == Precision::kExact) return {};
+  return t.Scratch({shape.width * 8, shape.height, (shape.channels + 15) / 16});
+}
+template <class T>
+void* DataOf(const T& t, const Planes<false>& scratch) {
+  return scratch.empty() ? nullptr : t.View(scratch).data;
 }
 template <class T, bool tracked>
 FeaturesView View(const T& t, const Features<tracked>& x) {
@@ -87,15 +97,18 @@ FeaturesView UpstreamView(const T& t, const Slot& slot, const Shape& shape) {
 
 }  // namespace trunk_internal
 
-// `first` is the convolution that will read the result. A gray image stands for three equal channels.
+// Laid out for the trunk's first convolution. A gray image stands for three equal channels.
 template <class T, bool tracked>
-Features<tracked> ImageFeatures(T& t, const Planes<tracked>& image, const ColorNormalization& color,
-                                const ConvSpec& first) {
+Features<tracked> ImageFeatures(T& t, const TrunkUse& trunk, const Planes<tracked>& image,
+                                const ColorNormalization& color) {
+  const ConvSpec& first = trunk.conv(0);
   const Shape in = image.shape();
-  auto out = trunk_internal::MakeFeatures<tracked>(t, PackedShape(first, in));
+  auto out = trunk_internal::MakeFeatures<tracked>(t, PackedShape(first, in), "ImageFeatures", image, color,
+                                                   first.stride, first.padding, trunk.precision);
   const Cost cost{(in.count() + out.shape().count()) * t.device().bytes_per_sample(), 2 * out.shape().count()};
-  t.Run(cost,
-        [&](auto& device) { ImageFeaturesForward(device, t.View(image), color, first, trunk_internal::View(t, out)); });
+  t.RunFor(out.storage(), cost, [&](auto& device) {
+    ImageFeaturesForward(device, t.View(image), color, first, trunk_internal::View(t, out));
+  });
   if constexpr (tracked) {
     // The spec outlives every tape: it is a constant of the program.
     t.Record(out.storage(), [x = image.slot(), out = out.slot(), shape = out.shape(), color, &first, cost](T& t) {
@@ -108,32 +121,38 @@ Features<tracked> ImageFeatures(T& t, const Planes<tracked>& image, const ColorN
   return out;
 }
 
-// `trunk` may be null on a device that only counts. The convolutions are `layer` and those beside it. relu off: only
-// where the spec says linear.
+// The convolutions are `layer` and those beside it. relu off: only where the spec says linear.
 template <class T, bool tracked>
-Features<tracked> ConvRelu(T& t, const TrunkSpec& spec, const PreparedTrunk* trunk, int layer,
-                           const Features<tracked>& x, bool relu = true) {
-  const int parts = spec.Parts(layer);
-  Shape shape = ConvOutput(GeometryOf(spec.convs[layer]), x.shape());
-  Cost cost{(x.shape().count() + shape.plane() * spec.Channels(layer)) * t.device().bytes_per_sample(), 0};
+Features<tracked> ConvRelu(T& t, const TrunkUse& trunk, int layer, const Features<tracked>& x, bool relu = true) {
+  const int parts = trunk.spec->Parts(layer);
+  Shape shape = ConvOutput(GeometryOf(trunk.conv(layer)), x.shape());
+  Cost cost{(x.shape().count() + shape.plane() * trunk.spec->Channels(layer)) * t.device().bytes_per_sample(), 0};
+  std::vector<std::uint64_t> identities;
   for (int i = layer; i < layer + parts; ++i) {
-    const ConvGeometry conv = GeometryOf(spec.convs[i]);
+    const ConvGeometry conv = GeometryOf(trunk.conv(i));
     const std::int64_t taps = std::int64_t{conv.in} * conv.kernel * conv.kernel * conv.out;
     cost.bytes += taps * t.device().bytes_per_sample();
     cost.operations += 2 * taps * shape.plane();
+    identities.push_back(trunk.identity(i));
   }
-  shape.channels = spec.Channels(layer);
-  auto out = trunk_internal::MakeFeatures<tracked>(t, shape);
-  t.Run(cost, [&](auto& device) {
-    ConvReluForward(device, *trunk, layer, parts, relu, trunk_internal::View(t, x), trunk_internal::View(t, out));
-  });
+  shape.channels = trunk.spec->Channels(layer);
+  auto out = trunk_internal::MakeFeatures<tracked>(t, shape, "ConvRelu", x.storage(), layer, identities, relu,
+                                                   trunk.precision);
+  {
+    const Planes<false> rounded = trunk_internal::Rounded(t, trunk, layer, x.shape());
+    t.RunFor(out.storage(), cost, [&](auto& device) {
+      ConvReluForward(device, trunk, layer, relu, trunk_internal::View(t, x), trunk_internal::DataOf(t, rounded),
+                      trunk_internal::View(t, out));
+    });
+  }
   if constexpr (tracked) {
-    t.Record(out.storage(), [x = x.slot(), in = x.shape(), out, trunk, layer, parts, relu, cost](T& t) {
+    t.Record(out.storage(), [x = x.slot(), in = x.shape(), out, trunk, layer, relu, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
+      const Planes<false> rounded = trunk_internal::Rounded(t, trunk, layer, out.shape());
       t.Run(cost, [&](auto& device) {
-        ConvReluBackward(device, *trunk, layer, parts, relu, trunk_internal::View(t, out),
-                         trunk_internal::UpstreamView(t, out.slot(), out.shape()), {gradient.planes.data, in},
-                         gradient.accumulate);
+        ConvReluBackward(device, trunk, layer, relu, trunk_internal::View(t, out),
+                         trunk_internal::UpstreamView(t, out.slot(), out.shape()), trunk_internal::DataOf(t, rounded),
+                         {gradient.planes.data, in}, gradient.accumulate);
       });
     });
   }
@@ -141,13 +160,16 @@ Features<tracked> ConvRelu(T& t, const TrunkSpec& spec, const PreparedTrunk* tru
 }
 
 template <class T, bool tracked>
-Features<tracked> PoolBefore(T& t, const TrunkSpec& spec, int layer, const Features<tracked>& x) {
-  const ConvSpec& conv = spec.convs[layer];
-  auto out = trunk_internal::MakeFeatures<tracked>(t, PoolOutput(spec.pooling, conv, x.shape()));
-  if (spec.pooling == Pooling::kL2) {
+Features<tracked> PoolBefore(T& t, const TrunkUse& trunk, int layer, const Features<tracked>& x) {
+  const ConvSpec& conv = trunk.conv(layer);
+  const Pooling pooling = trunk.spec->pooling;
+  auto out = trunk_internal::MakeFeatures<tracked>(t, PoolOutput(pooling, conv, x.shape()), "PoolBefore", x.storage(),
+                                                   pooling, conv.pool_kernel, conv.pool_stride, trunk.precision);
+  if (pooling == Pooling::kL2) {
     const Cost cost{(x.shape().count() + out.shape().count()) * t.device().bytes_per_sample(),
                     18 * out.shape().count()};
-    t.Run(cost, [&](auto& device) { L2PoolForward(device, trunk_internal::View(t, x), trunk_internal::View(t, out)); });
+    t.RunFor(out.storage(), cost,
+             [&](auto& device) { L2PoolForward(device, trunk_internal::View(t, x), trunk_internal::View(t, out)); });
     if constexpr (tracked) {
       t.Record(out.storage(), [x, out, cost](T& t) {
         const GradientView gradient = t.Gradient(x.slot());
@@ -163,7 +185,7 @@ Features<tracked> PoolBefore(T& t, const TrunkSpec& spec, int layer, const Featu
   const int kernel = conv.pool_kernel, stride = conv.pool_stride;
   const Cost cost{(x.shape().count() + out.shape().count()) * t.device().bytes_per_sample(),
                   out.shape().count() * kernel * kernel};
-  t.Run(cost, [&](auto& device) {
+  t.RunFor(out.storage(), cost, [&](auto& device) {
     MaxPoolForward(device, trunk_internal::View(t, x), kernel, stride, trunk_internal::View(t, out));
   });
   if constexpr (tracked) {
@@ -181,20 +203,22 @@ Features<tracked> PoolBefore(T& t, const TrunkSpec& spec, int layer, const Featu
 // sum over channels of head[c] (n(reference)[c] - n(distorted)[c])^2, head number `tap` of the trunk. The gradient is 0
 // where the distorted feature vector is 0 throughout and `length` leaves its length at 0.
 template <class T, bool tracked>
-Planes<tracked> TapDistance(T& t, const PreparedTrunk* trunk, int tap, const UnitLength& length,
+Planes<tracked> TapDistance(T& t, const TrunkUse& trunk, int tap, const UnitLength& length,
                             const Features<false>& reference, const Features<tracked>& distorted) {
   const Shape in = distorted.shape();
-  auto out = t.template MakeOwn<tracked>(Shape{in.width, in.height, 1});
+  // Of the heads, a trunk's own address tells them apart: programs of one metric share them.
+  auto out = t.template Make<tracked>(Shape{in.width, in.height, 1}, "TapDistance", reference.storage(),
+                                      distorted.storage(), trunk.weights, tap, length);
   const Cost cost{(2 * in.count() + out.shape().count()) * t.device().bytes_per_sample(), 10 * in.count()};
-  t.Run(cost, [&](auto& device) {
-    TapForward(device, *trunk, tap, length, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
+  t.RunFor(out, cost, [&](auto& device) {
+    TapForward(device, trunk, tap, length, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
                t.View(out));
   });
   if constexpr (tracked) {
     t.Record(out, [trunk, tap, length, reference, distorted, out = out.slot(), cost](T& t) {
       const GradientView gradient = t.Gradient(distorted.slot());
       t.Run({2 * cost.bytes, 2 * cost.operations}, [&](auto& device) {
-        TapBackward(device, *trunk, tap, length, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
+        TapBackward(device, trunk, tap, length, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
                     t.Upstream(out), {gradient.planes.data, distorted.shape()}, gradient.accumulate);
       });
     });
@@ -213,15 +237,19 @@ struct FeatureMoments {
 template <class T, bool tracked>
 FeatureMoments<tracked> MomentsOf(T& t, const Features<false>& reference, const Features<tracked>& distorted) {
   const Shape shape = distorted.shape();
-  const auto make = [&](const char* op) {
-    return t.template MakeScalar<tracked>(shape.channels, op, reference.storage(), distorted.storage());
+  // All depend on both images, so that they are known together or not at all.
+  const auto make = [&]<bool of_distorted>(const char* op, const auto&... more) {
+    return t.template MakeScalar<of_distorted>(shape.channels, op, reference.storage(), distorted.storage(), more...);
   };
-  FeatureMoments<tracked> out{
-      t.template MakeScalar<false>(shape.channels, "MomentsReferenceMean", reference.storage()),
-      t.template MakeScalar<false>(shape.channels, "MomentsReferenceVariance", reference.storage()),
-      make("MomentsMean"), make("MomentsVariance"), make("MomentsDifference")};
+  FeatureMoments<tracked> out;
+  out.reference_mean = make.template operator()<false>("MomentsReferenceMean");
+  out.reference_variance = make.template operator()<false>("MomentsReferenceVariance");
+  // Its adjoint reads the other mean as well.
+  out.distorted_mean = make.template operator()<tracked>("MomentsMean", out.reference_mean);
+  out.distorted_variance = make.template operator()<tracked>("MomentsVariance");
+  out.difference_variance = make.template operator()<tracked>("MomentsDifference");
   const Cost cost{4 * shape.count() * t.device().bytes_per_sample(), 12 * shape.count()};
-  t.Run(cost, [&](auto& device) {
+  t.RunFor(out.distorted_mean, cost, [&](auto& device) {
     MomentsForward(device, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
                    {t.Values(out.reference_mean), t.Values(out.reference_variance), t.Values(out.distorted_mean),
                     t.Values(out.distorted_variance), t.Values(out.difference_variance)});
@@ -245,9 +273,9 @@ FeatureMoments<tracked> MomentsOf(T& t, const Features<false>& reference, const 
 
 // Row `row` of head number `tap`: a weight for each of `channels`.
 template <class T>
-Scalar<false> HeadRow(T& t, const PreparedTrunk* trunk, int tap, int row, int channels) {
-  auto out = t.template MakeScalar<false>(channels, "HeadRow", tap, row);
-  t.RunFor(out, {}, [&](auto& device) { HeadRowForward(device, *trunk, tap, row, t.Values(out), channels); });
+Scalar<false> HeadRow(T& t, const TrunkUse& trunk, int tap, int row, int channels) {
+  auto out = t.template MakeScalar<false>(channels, "HeadRow", trunk.weights, tap, row);
+  t.RunFor(out, {}, [&](auto& device) { HeadRowForward(device, trunk, tap, row, t.Values(out), channels); });
   return out;
 }
 

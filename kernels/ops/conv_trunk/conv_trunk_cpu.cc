@@ -1,5 +1,7 @@
 #include "kernels/ops/conv_trunk/conv_trunk_cpu.h"
 
+#include <cstring>
+
 #include "kernels/ops/conv_trunk/blocked_conv.h"
 #include "kernels/ops/conv_trunk/features_cpu.h"
 #include "kernels/ops/conv_trunk/trunk.h"
@@ -123,11 +125,11 @@ void PlainConv(const ConvGeometry& conv, const float* weight, const float* bias,
 
 }  // namespace
 
-void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bool relu, const FeaturesView& in,
+void ConvReluForward(Cpu&, const TrunkUse& trunk, int layer, bool relu, const FeaturesView& in, void*,
                      const FeaturesView& out) {
   int channel = 0;
-  for (int i = layer; i < layer + parts; ++i) {
-    const ConvWeights& conv = trunk.conv(i);
+  for (int i = layer; i < layer + trunk.spec->Parts(layer); ++i) {
+    const ConvWeights& conv = trunk.weights->convs[i];
     PlainConv(conv.geometry, conv.weight.data(), conv.bias.data(), relu, in,
               ChannelsFrom(out, channel, conv.geometry.out), /*accumulate=*/false);
     channel += conv.geometry.out;
@@ -136,25 +138,62 @@ void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, boo
 
 #else
 
-void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bool relu, const FeaturesView& in,
+namespace {
+
+// To the nearest bfloat16, ties to even. Features are finite.
+std::uint16_t Bfloat16(float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// What a convolution reads: the features as they are, or rounded where there is room for that.
+class ConvInput {
+ public:
+  ConvInput(const FeaturesView& features, void* rounded) : features_(features), rounded_(rounded) {
+    if (rounded == nullptr) return;
+    ForEachBlockRow(features.shape, [&](int block, int y) {
+      const Real* from = BlockAt(features, block, y, 0);
+      auto* to = static_cast<std::uint16_t*>(rounded) + (from - static_cast<const Real*>(features.data));
+      const std::int64_t samples = RowSamples(features.shape);
+      for (std::int64_t i = 0; i < samples; ++i) to[i] = Bfloat16(from[i]);
+    });
+  }
+
+  // From this channel on, which must be the first of a block.
+  const void* From(int channel) const {
+    const Real* from = BlockAt(features_, channel / kFeatureBlock, 0, 0);
+    if (rounded_ == nullptr) return from;
+    return static_cast<const std::uint16_t*>(rounded_) + (from - static_cast<const Real*>(features_.data));
+  }
+
+ private:
+  FeaturesView features_;
+  void* rounded_;
+};
+
+}  // namespace
+
+void ConvReluForward(Cpu&, const TrunkUse& trunk, int layer, bool relu, const FeaturesView& in, void* rounded,
                      const FeaturesView& out) {
+  const ConvInput input(in, rounded);
   int channel = 0;
-  for (int i = layer; i < layer + parts; ++i) {
-    const BlockedConv& conv = trunk.forward(i, relu);
-    const FeaturesView part = ChannelsFrom(out, channel, trunk.conv(i).geometry.out);
+  for (int i = layer; i < layer + trunk.spec->Parts(layer); ++i) {
+    const BlockedConv& conv = trunk.prepared->forward(i, relu);
+    const FeaturesView part = ChannelsFrom(out, channel, GeometryOf(trunk.conv(i)).out);
     ParallelFor(conv.chunk_count(), kOwnPart, [&](int begin, int end) {
       for (int chunk = begin; chunk < end; ++chunk) {
-        conv.Run(chunk, static_cast<const Real*>(in.data), static_cast<Real*>(part.data));
+        conv.Run(chunk, input.From(0), static_cast<Real*>(part.data));
       }
     });
-    channel += trunk.conv(i).geometry.out;
+    channel += GeometryOf(trunk.conv(i)).out;
   }
 }
 
 #endif
 
-void ConvReluBackward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bool relu, const FeaturesView& out,
-                      const FeaturesView& upstream, const FeaturesView& gradient, bool accumulate) {
+void ConvReluBackward(Cpu&, const TrunkUse& trunk, int layer, bool relu, const FeaturesView& out,
+                      const FeaturesView& upstream, void* rounded, const FeaturesView& gradient, bool accumulate) {
   if (relu) {
     ForEachBlockRow(out.shape, [&](int block, int y) {
       const Real* value = BlockAt(out, block, y, 0);
@@ -165,9 +204,10 @@ void ConvReluBackward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bo
     });
   }
 #if LIKENESS_TARGET_SCALAR
+  (void)rounded;  // the oracle has one precision
   int channel = 0;
-  for (int i = layer; i < layer + parts; ++i) {
-    const ConvWeights& conv = trunk.conv(i);
+  for (int i = layer; i < layer + trunk.spec->Parts(layer); ++i) {
+    const ConvWeights& conv = trunk.weights->convs[i];
     const std::vector<float> weights = AdjointWeights(conv);
     PlainConv(AdjointOf(conv.geometry), weights.data(), nullptr, /*relu=*/false,
               ChannelsFrom(upstream, channel, conv.geometry.out), gradient, accumulate || i > layer);
@@ -178,14 +218,14 @@ void ConvReluBackward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bo
   // A sum, which no trunk with taps in its own order asks for, takes a detour.
   std::vector<Real> apart(accumulate ? samples : 0);
   Real* target = accumulate ? apart.data() : static_cast<Real*>(gradient.data);
+  const ConvInput input(upstream, rounded);
   int channel = 0;
-  for (int i = layer; i < layer + parts; ++i) {
-    const BlockedConv& conv = trunk.adjoint(i);
-    const FeaturesView part = ChannelsFrom(upstream, channel, trunk.conv(i).geometry.out);
+  for (int i = layer; i < layer + trunk.spec->Parts(layer); ++i) {
+    const BlockedConv& conv = trunk.prepared->adjoint(i);
     ParallelFor(conv.chunk_count(), kOwnPart, [&](int begin, int end) {
-      for (int chunk = begin; chunk < end; ++chunk) conv.Run(chunk, static_cast<const Real*>(part.data), target);
+      for (int chunk = begin; chunk < end; ++chunk) conv.Run(chunk, input.From(channel), target);
     });
-    channel += trunk.conv(i).geometry.out;
+    channel += GeometryOf(trunk.conv(i)).out;
   }
   if (accumulate) {
     Real* to = static_cast<Real*>(gradient.data);

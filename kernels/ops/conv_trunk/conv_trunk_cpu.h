@@ -11,11 +11,12 @@ void ImageFeaturesForward(Cpu&, const PlanesView& image, const ColorNormalizatio
 void ImageFeaturesBackward(Cpu&, const FeaturesView& upstream, const ColorNormalization& color, const ConvSpec& first,
                            const GradientView& gradient);
 
-void ConvReluForward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bool relu, const FeaturesView& in,
+// `rounded`: null, or room for the convolution's input at 16 bits a sample, in the layout of features.
+void ConvReluForward(Cpu&, const TrunkUse& trunk, int layer, bool relu, const FeaturesView& in, void* rounded,
                      const FeaturesView& out);
 // Overwrites `upstream`.
-void ConvReluBackward(Cpu&, const PreparedTrunk& trunk, int layer, int parts, bool relu, const FeaturesView& out,
-                      const FeaturesView& upstream, const FeaturesView& gradient, bool accumulate);
+void ConvReluBackward(Cpu&, const TrunkUse& trunk, int layer, bool relu, const FeaturesView& out,
+                      const FeaturesView& upstream, void* rounded, const FeaturesView& gradient, bool accumulate);
 
 void MaxPoolForward(Cpu&, const FeaturesView& in, int kernel, int stride, const FeaturesView& out);
 void MaxPoolBackward(Cpu&, const FeaturesView& in, int kernel, int stride, const FeaturesView& upstream,
@@ -30,11 +31,11 @@ void MomentsForward(Cpu&, const FeaturesView& reference, const FeaturesView& dis
 void MomentsBackward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const double* reference_mean,
                      const double* distorted_mean, const MomentGradients& upstream, const FeaturesView& gradient,
                      bool accumulate);
-void HeadRowForward(Cpu&, const PreparedTrunk& trunk, int tap, int row, double* out, int channels);
+void HeadRowForward(Cpu&, const TrunkUse& trunk, int tap, int row, double* out, int channels);
 
-void TapForward(Cpu&, const PreparedTrunk& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
+void TapForward(Cpu&, const TrunkUse& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
                 const FeaturesView& distorted, const PlanesView& out);
-void TapBackward(Cpu&, const PreparedTrunk& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
+void TapBackward(Cpu&, const TrunkUse& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
                  const FeaturesView& distorted, const PlanesView& upstream, const FeaturesView& gradient,
                  bool accumulate);
 

@@ -1,7 +1,6 @@
 // What DISTS needs of features on the CPU: their smooth pooling, and the moments of their channels.
 #include "kernels/ops/conv_trunk/conv_trunk_cpu.h"
 #include "kernels/ops/conv_trunk/features_cpu.h"
-#include "kernels/ops/conv_trunk/trunk.h"
 
 LIKENESS_BEGIN_TARGET
 namespace {
@@ -151,8 +150,8 @@ void MomentsBackward(Cpu&, const FeaturesView& reference, const FeaturesView& di
   });
 }
 
-void HeadRowForward(Cpu&, const PreparedTrunk& trunk, int tap, int row, double* out, int channels) {
-  const float* from = trunk.head(tap).data() + std::int64_t{row} * channels;
+void HeadRowForward(Cpu&, const TrunkUse& trunk, int tap, int row, double* out, int channels) {
+  const float* from = trunk.weights->heads[tap].data() + std::int64_t{row} * channels;
   for (int i = 0; i < channels; ++i) out[i] = from[i];
 }
 

@@ -1,7 +1,6 @@
 // TapDistance on the CPU: a tile of pixels at a time, so that its features are still in cache at the second look.
 #include "kernels/ops/conv_trunk/conv_trunk_cpu.h"
 #include "kernels/ops/conv_trunk/features_cpu.h"
-#include "kernels/ops/conv_trunk/trunk.h"
 
 LIKENESS_BEGIN_TARGET
 namespace {
@@ -77,9 +76,9 @@ void Lengths(const Tile& tile, const UnitLength& length, Length* reference, Leng
 
 }  // namespace
 
-void TapForward(Cpu&, const PreparedTrunk& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
+void TapForward(Cpu&, const TrunkUse& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
                 const FeaturesView& distorted, const PlanesView& out) {
-  const float* head = trunk.head(tap).data();
+  const float* head = trunk.weights->heads[tap].data();
   ForEachRow({out.shape.width * distorted.shape.channels, out.shape.height, 1}, [&](int, int y) {
     for (int x = 0; x < out.shape.width; x += kTile) {
       const Tile tile = TileAt(reference, distorted, y, x);
@@ -101,10 +100,10 @@ void TapForward(Cpu&, const PreparedTrunk& trunk, int tap, const UnitLength& len
 }
 
 // With n = f / q, q = root + outside and u the gradient at n: that at f is u / q - f (f . u) / (root q^2).
-void TapBackward(Cpu&, const PreparedTrunk& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
+void TapBackward(Cpu&, const TrunkUse& trunk, int tap, const UnitLength& length, const FeaturesView& reference,
                  const FeaturesView& distorted, const PlanesView& upstream, const FeaturesView& gradient,
                  bool accumulate) {
-  const float* head = trunk.head(tap).data();
+  const float* head = trunk.weights->heads[tap].data();
   ForEachRow({upstream.shape.width * distorted.shape.channels, upstream.shape.height, 1}, [&](int, int y) {
     for (int x = 0; x < upstream.shape.width; x += kTile) {
       const Tile tile = TileAt(reference, distorted, y, x);

@@ -3,7 +3,9 @@
 #include <string>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/ops/conv_trunk/blocked_conv.h"
 
@@ -29,6 +31,16 @@ std::vector<float> PhaseWeights(const ConvSpec& spec, absl::Span<const float> we
   return phases;
 }
 
+// Samples as bytes, so that this is quick.
+absl::string_view Bytes(std::span<const float> values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
+}
+
+std::uint64_t IdentityOf(const ConvWeights& conv) {
+  const ConvGeometry& g = conv.geometry;
+  return absl::HashOf(g.in, g.out, g.kernel, g.padding, Bytes(conv.weight), Bytes(conv.bias));
+}
+
 }  // namespace
 
 std::vector<float> AdjointWeights(const ConvWeights& conv) {
@@ -52,9 +64,9 @@ absl::StatusOr<std::unique_ptr<Trunk>> Trunk::Create(const TrunkSpec& spec, Conv
   std::unique_ptr<Trunk> trunk(new Trunk(spec, isa));
   trunk->owner_ = std::move(owner);
   const auto load_head = [&](int channels) -> absl::Status {
-    ASSIGN_OR_RETURN(auto head, tensors(absl::StrCat("head", trunk->heads_.size(), ".weight"),
+    ASSIGN_OR_RETURN(auto head, tensors(absl::StrCat("head", trunk->weights_.heads.size(), ".weight"),
                                         std::int64_t{channels} * spec.head_rows));
-    trunk->heads_.push_back(head);
+    trunk->weights_.heads.emplace_back(head.data(), head.size());
     return absl::OkStatus();
   };
   if (spec.image_tap) RETURN_IF_ERROR(load_head(3));
@@ -62,14 +74,17 @@ absl::StatusOr<std::unique_ptr<Trunk>> Trunk::Create(const TrunkSpec& spec, Conv
     const ConvSpec& conv = spec.convs[i];
     ConvWeights weights;
     weights.geometry = GeometryOf(conv);
-    ASSIGN_OR_RETURN(weights.weight, tensors(absl::StrCat("conv", i, ".weight"),
-                                             std::int64_t{conv.out} * conv.in * conv.kernel * conv.kernel));
-    ASSIGN_OR_RETURN(weights.bias, tensors(absl::StrCat("conv", i, ".bias"), conv.out));
+    ASSIGN_OR_RETURN(auto weight, tensors(absl::StrCat("conv", i, ".weight"),
+                                          std::int64_t{conv.out} * conv.in * conv.kernel * conv.kernel));
+    ASSIGN_OR_RETURN(auto bias, tensors(absl::StrCat("conv", i, ".bias"), conv.out));
     if (conv.stride > 1) {
-      trunk->rearranged_.push_back(PhaseWeights(conv, weights.weight));
-      weights.weight = trunk->rearranged_.back();
+      trunk->rearranged_.push_back(PhaseWeights(conv, weight));
+      weight = trunk->rearranged_.back();
     }
-    trunk->convs_.push_back(weights);
+    weights.weight = {weight.data(), weight.size()};
+    weights.bias = {bias.data(), bias.size()};
+    weights.identity = IdentityOf(weights);
+    trunk->weights_.convs.push_back(weights);
     if (conv.tap) RETURN_IF_ERROR(load_head(spec.Channels(static_cast<int>(i))));
     trunk->forward_weights_.push_back(std::make_unique<BlockedWeights>());
     trunk->adjoint_weights_.push_back(std::make_unique<BlockedWeights>());
@@ -77,18 +92,19 @@ absl::StatusOr<std::unique_ptr<Trunk>> Trunk::Create(const TrunkSpec& spec, Conv
   return trunk;
 }
 
-absl::Status Trunk::PrepareConvs(const Shape& image, bool gradient, PreparedTrunk& prepared) const {
+absl::Status Trunk::PrepareConvs(const Shape& image, bool gradient, Precision precision,
+                                 PreparedTrunk& prepared) const {
   Shape in = PackedShape(spec_.convs[0], image);
-  const int count = static_cast<int>(convs_.size());
+  const int count = static_cast<int>(weights_.convs.size());
   prepared.linear_.resize(count);
   for (int layer = 0; layer < count; layer += spec_.Parts(layer)) {
     const Shape before = in;
     if (spec_.convs[layer].pool_kernel > 0) in = PoolOutput(spec_.pooling, spec_.convs[layer], in);
     for (int i = layer; i < layer + spec_.Parts(layer); ++i) {
-      const ConvWeights& conv = convs_[i];
+      const ConvWeights& conv = weights_.convs[i];
       const auto make = [&](ConvResult kind) {
         return BlockedConv::Create(
-            isa_, conv.geometry, in, kind, *forward_weights_[i],
+            isa_, PrecisionOf(precision, i), conv.geometry, in, kind, *forward_weights_[i],
             [&] { return std::vector<float>(conv.weight.begin(), conv.weight.end()); }, conv.bias);
       };
       ASSIGN_OR_RETURN(auto forward, make(ConvResult::kRelu));
@@ -97,10 +113,11 @@ absl::Status Trunk::PrepareConvs(const Shape& image, bool gradient, PreparedTrun
         ASSIGN_OR_RETURN(prepared.linear_[i], make(ConvResult::kStored));
       }
       if (!gradient) continue;
-      ASSIGN_OR_RETURN(auto adjoint,
-                       BlockedConv::Create(isa_, AdjointOf(conv.geometry), ConvOutput(conv.geometry, in),
-                                           i > layer ? ConvResult::kAdded : ConvResult::kStored, *adjoint_weights_[i],
-                                           [&] { return AdjointWeights(conv); }, /*bias=*/{}));
+      ASSIGN_OR_RETURN(
+          auto adjoint,
+          BlockedConv::Create(isa_, PrecisionOf(precision, i), AdjointOf(conv.geometry), ConvOutput(conv.geometry, in),
+                              i > layer ? ConvResult::kAdded : ConvResult::kStored, *adjoint_weights_[i],
+                              [&] { return AdjointWeights(conv); }, /*bias=*/{}));
       prepared.adjoint_.push_back(std::move(adjoint));
     }
     in = LayerOutput(spec_, layer, before);
@@ -108,24 +125,24 @@ absl::Status Trunk::PrepareConvs(const Shape& image, bool gradient, PreparedTrun
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Trunk::Prepare(int width, int height, bool gradient) const {
+absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Trunk::Prepare(int width, int height, bool gradient,
+                                                                    Precision precision) const {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     for (auto kept = kept_.begin(); kept != kept_.end(); ++kept) {
-      if (kept->width != width || kept->height != height || kept->gradient < gradient) continue;
+      if (kept->width != width || kept->height != height || kept->gradient < gradient || kept->precision != precision)
+        continue;
       kept_.splice(kept_.begin(), kept_, kept);
       return kept_.front().prepared;
     }
   }
   // Outside of the lock: other sizes go on meanwhile. Two threads may make the same; either will do.
   auto prepared = std::make_shared<PreparedTrunk>();
-  prepared->convs_ = convs_;
-  prepared->heads_ = heads_;
   if (isa_ != ConvIsa::kNone) {
-    RETURN_IF_ERROR(PrepareConvs({width, height, 3}, gradient, *prepared));
+    RETURN_IF_ERROR(PrepareConvs({width, height, 3}, gradient, precision, *prepared));
   }
   const std::lock_guard<std::mutex> lock(mutex_);
-  kept_.push_front({width, height, gradient, prepared});
+  kept_.push_front({width, height, gradient, precision, prepared});
   if (static_cast<int>(kept_.size()) > kKeptSizes) kept_.pop_back();
   return std::shared_ptr<const PreparedTrunk>(prepared);
 }

@@ -10,7 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "kernels/ops/conv_trunk/trunk_spec.h"
+#include "kernels/ops/conv_trunk/trunk_weights.h"
 
 namespace likeness {
 
@@ -20,23 +20,12 @@ class BlockedWeights;
 // Whose instructions the convolutions may use. kNone: the caller convolves by itself and wants the weights only.
 enum class ConvIsa { kNone, kSse4, kAvx2, kAvx512, kAny };
 
-// One convolution's weights, [out][in][kernel][kernel] of its ConvGeometry. Does not own them.
-struct ConvWeights {
-  ConvGeometry geometry;
-  absl::Span<const float> weight;
-  absl::Span<const float> bias;
-};
-
 // The weights of the adjoint, [in][out][kernel][kernel], each kernel flipped.
 std::vector<float> AdjointWeights(const ConvWeights& conv);
 
 // Convolutions for one image size. Immutable, so shared by threads.
 class PreparedTrunk {
  public:
-  // The trunk must outlive this.
-  const ConvWeights& conv(int layer) const { return convs_[layer]; }
-  absl::Span<const float> head(int tap) const { return heads_[tap]; }
-
   // Not for kNone. Without ReLU only where the spec says linear.
   const BlockedConv& forward(int layer, bool relu) const { return relu ? *forward_[layer] : *linear_[layer]; }
   // Only when prepared for a gradient. Of a convolution beside another: it adds to what is there.
@@ -44,8 +33,6 @@ class PreparedTrunk {
 
  private:
   friend class Trunk;
-  absl::Span<const ConvWeights> convs_;
-  absl::Span<const absl::Span<const float>> heads_;
   std::vector<std::shared_ptr<const BlockedConv>> forward_;
   std::vector<std::shared_ptr<const BlockedConv>> linear_;
   std::vector<std::shared_ptr<const BlockedConv>> adjoint_;
@@ -63,9 +50,12 @@ class Trunk {
                                                        std::shared_ptr<const void> owner);
   ~Trunk();
 
+  const TrunkWeights& weights() const { return weights_; }
+
   // Makes the convolutions for an image size, or finds them among those made last. FAILED_PRECONDITION when the
-  // processor or library has no convolution for the instruction set.
-  absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Prepare(int width, int height, bool gradient) const;
+  // processor or library has no convolution for the instruction set or precision.
+  absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Prepare(int width, int height, bool gradient,
+                                                               Precision precision = Precision::kExact) const;
 
  private:
   // Sizes whose convolutions are kept: generated code, some MB a size.
@@ -74,18 +64,18 @@ class Trunk {
     int width;
     int height;
     bool gradient;
+    Precision precision;
     std::shared_ptr<const PreparedTrunk> prepared;
   };
 
   Trunk(const TrunkSpec& spec, ConvIsa isa);
-  absl::Status PrepareConvs(const Shape& image, bool gradient, PreparedTrunk& prepared) const;
+  absl::Status PrepareConvs(const Shape& image, bool gradient, Precision precision, PreparedTrunk& prepared) const;
 
   const TrunkSpec& spec_;
   ConvIsa isa_;
   std::shared_ptr<const void> owner_;
   std::vector<std::vector<float>> rearranged_;  // weights that are not in the file as they are needed
-  std::vector<ConvWeights> convs_;
-  std::vector<absl::Span<const float>> heads_;
+  TrunkWeights weights_;
   std::vector<std::unique_ptr<BlockedWeights>> forward_weights_;
   std::vector<std::unique_ptr<BlockedWeights>> adjoint_weights_;
 
