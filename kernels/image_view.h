@@ -40,7 +40,7 @@ struct ImageView {
   std::int64_t size_bytes() const { return pixel_count() * channels * BytesPerSample(type); }
 };
 
-// A float32 tensor that the scorer returns: a map or a gradient. Packed, in `layout`.
+// A tensor that the scorer returns: a map or a gradient. Packed, in `layout`.
 struct Tensor {
   int width = 0;
   int height = 0;
@@ -50,8 +50,11 @@ struct Tensor {
   int offset_x = 0;
   int offset_y = 0;
   std::unique_ptr<float[]> data;
+  // Instead of `data` where the request takes float16 and its backend writes that: the bits of IEEE binary16, rounded
+  // to nearest even, infinite beyond 65504.
+  std::unique_ptr<std::uint16_t[]> half;
 
-  bool empty() const { return data == nullptr; }
+  bool empty() const { return data == nullptr && half == nullptr; }
   std::int64_t sample_count() const { return std::int64_t{width} * height * channels; }
 };
 

@@ -72,6 +72,7 @@ struct Scorer::Impl {
     return metric.info->learned && (OnDevice(metric) || HasFastConvolutions(ConvIsaOf(instruction_set)));
   }
   std::int64_t WorkspaceLimit(const ResolvedMetric& metric) const;
+  std::int64_t WorkspaceOf(const ResolvedMetric& metric, const WalkRequest& walk, const ImageView& distorted) const;
   // What can be said before anything is computed; OK for those metrics that go on.
   void CheckJob(const Scorer& scorer, PairJob& job) const;
   // The metrics that the GPU does not compute.
@@ -177,6 +178,11 @@ std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric& metric) const {
   return OnDevice(metric) ? engine->workspace_bytes() : options.slot_bytes;
 }
 
+std::int64_t Scorer::Impl::WorkspaceOf(const ResolvedMetric& metric, const WalkRequest& walk,
+                                       const ImageView& distorted) const {
+  return OnDevice(metric) ? cuda::Engine::WorkspaceOf(walk, distorted) : 0;
+}
+
 int Scorer::batches_at_once() const { return impl_->engine != nullptr ? impl_->engine->slot_count() : 1; }
 absl::Status Scorer::health() const { return impl_->engine != nullptr ? impl_->engine->health() : absl::OkStatus(); }
 std::vector<DeviceState> Scorer::devices() const {
@@ -203,6 +209,8 @@ void Scorer::Impl::ScoreOnDevice(absl::Span<PairJob* const> jobs) {
 }
 #else
 std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric&) const { return options.slot_bytes; }
+// A walk keeps a few rows of each tile, whatever the size of the images.
+std::int64_t Scorer::Impl::WorkspaceOf(const ResolvedMetric&, const WalkRequest&, const ImageView&) const { return 0; }
 int Scorer::batches_at_once() const { return 1; }
 absl::Status Scorer::health() const { return absl::OkStatus(); }
 std::vector<DeviceState> Scorer::devices() const { return {}; }
@@ -230,8 +238,9 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
   Plan plan =
       PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}},
                 impl_->bytes_per_sample());
-  // A walk keeps a few rows of each tile, whatever the size of the images.
-  if (impl_->WalkOf(metric, reference, distorted, weighted)) plan.workspace_bytes = 0;
+  if (const auto walk = impl_->WalkOf(metric, reference, distorted, weighted)) {
+    plan.workspace_bytes = impl_->WorkspaceOf(metric, *walk, distorted);
+  }
   const std::int64_t limit = impl_->WorkspaceLimit(metric);
   if (plan.workspace_bytes > limit) {
     return absl::ResourceExhaustedError(
@@ -341,6 +350,7 @@ std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, co
   if (walks == nullptr || make == nullptr || weighted) return std::nullopt;
   std::optional<WalkRequest> request = make(SettingsOf(metric));
   if (!request) return std::nullopt;
+  if (!OnDevice(metric) && !RunsOnCpu(*request)) return std::nullopt;
   request->want_map = metric.want_map;
   request->want_gradient = metric.want_gradient;
   if (!CheckWalk(*request, reference, distorted).ok()) return std::nullopt;
@@ -359,7 +369,7 @@ void Scorer::Impl::CheckJob(const Scorer& scorer, PairJob& job) const {
     absl::Status& status = job.results[i].status;
     status = pixels;
     if (status.ok()) status = CheckPair(*metric.info, job.reference, job.distorted);
-    // A walk needs no workspace, hence no plan.
+    // A walk needs no plan: most need no workspace, and a slot finds out by itself.
     if (!status.ok() || WalkOf(metric, job.reference, job.distorted, weighted)) continue;
     status = scorer.MakePlan(metric, job.reference, job.distorted, weighted).status();
   }

@@ -199,6 +199,7 @@ absl::Status Pipeline::ResolveMetrics(PairWork& work) {
 absl::Status Pipeline::Resolve(const MetricAsk& ask, MetricOutcome& outcome) const {
   if (!ask.is_composition()) {
     ASSIGN_OR_RETURN(outcome.resolved, scorer_.Resolve(ask.request));
+    outcome.resolved.takes_half = ask.half_output;
     return absl::OkStatus();
   }
   outcome.terms.resize(ask.terms.size());

@@ -20,10 +20,12 @@ absl::Status TensorToProto(const Tensor& tensor, bool half, const std::string& n
   std::string& data = *out->mutable_data();
   data.resize(count * (half ? sizeof(std::uint16_t) : sizeof(float)));
   if (half) {
+    const bool halved = tensor.half != nullptr;  // by the GPU
     for (std::size_t i = 0; i < count; ++i) {
-      const std::uint16_t bits = ToHalf(tensor.data[i]);
-      if ((bits & 0x7fffu) == 0x7c00u && std::isfinite(tensor.data[i])) {
-        return absl::OutOfRangeError(absl::StrCat("the ", name, " holds ", tensor.data[i],
+      const std::uint16_t bits = halved ? tensor.half[i] : ToHalf(tensor.data[i]);
+      if ((bits & 0x7fffu) == 0x7c00u && (halved || std::isfinite(tensor.data[i]))) {
+        return absl::OutOfRangeError(absl::StrCat("the ", name, " holds ",
+                                                  halved ? "a number over 65504" : absl::StrCat(tensor.data[i]),
                                                   ", which float16 cannot hold; ask for DATA_TYPE_FLOAT32"));
       }
       std::memcpy(data.data() + i * sizeof(bits), &bits, sizeof(bits));
@@ -43,10 +45,10 @@ absl::Status TensorToProto(const Tensor& tensor, bool half, const std::string& n
 
 absl::Status TensorsToProto(MetricResult& result, bool half, v1::MetricResult* out) {
   if (!result.map.empty()) RETURN_IF_ERROR(TensorToProto(result.map, half, "map", out->mutable_map()));
-  result.map.data.reset();
+  result.map = {};
   if (!result.gradient.empty())
     RETURN_IF_ERROR(TensorToProto(result.gradient, half, "gradient", out->mutable_gradient()));
-  result.gradient.data.reset();
+  result.gradient = {};
   return absl::OkStatus();
 }
 

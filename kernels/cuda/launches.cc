@@ -28,11 +28,11 @@ void Launches::BeginLane() {
   lanes_.push_back(lane);
 }
 
-void Launches::Add(const LaunchKind& kind, const Grid& grid, const void* entry) {
+void Launches::Add(const LaunchKind& kind, const Grid& grid, const void* entry, bool beside) {
   const auto at = static_cast<std::int64_t>(entries_.size());
   const auto* bytes = static_cast<const std::byte*>(entry);
   entries_.insert(entries_.end(), bytes, bytes + kind.entry_bytes);
-  steps_.push_back({&kind, grid, at});
+  steps_.push_back({&kind, grid, at, beside});
   lanes_.back().end_step = steps_.size();
   // A launch of its own, at worst: its entry, and two numbers in the list of first blocks.
   needed_ += RoundUp(kind.entry_bytes) + RoundUp(2 * sizeof(int));
@@ -57,26 +57,33 @@ void Launches::DropLane() {
 
 int Launches::step_count() const { return static_cast<int>(steps_.size()); }
 
+// Puts a lane's next step, and those beside it, into the launch that is being merged. False when it is full: the rest
+// goes into the next one.
+bool Launches::Join(Lane& lane, const LaunchKind& kind, std::int64_t& blocks) {
+  for (bool first = true; lane.next_step < lane.end_step; first = false) {
+    const Step& step = steps_[lane.next_step];
+    if (step.kind != &kind || (!first && !step.beside)) break;
+    if (blocks + step.grid.count() > std::numeric_limits<int>::max()) return false;
+    blocks += step.grid.count();
+    joined_.push_back(lane.next_step++);
+  }
+  return true;
+}
+
 // One launch of all lanes that `kind` comes next for.
 void Launches::MergeHeads(const LaunchKind& kind) {
   joined_.clear();
   std::int64_t blocks = 0;
-  for (std::size_t i = 0; i < lanes_.size(); ++i) {
-    const Lane& lane = lanes_[i];
-    if (lane.next_step == lane.end_step || steps_[lane.next_step].kind != &kind) continue;
-    const std::int64_t more = steps_[lane.next_step].grid.count();
-    // The rest goes into the next launch.
-    if (blocks + more > std::numeric_limits<int>::max()) break;
-    blocks += more;
-    joined_.push_back(static_cast<int>(i));
+  for (Lane& lane : lanes_) {
+    if (!Join(lane, kind, blocks)) break;
   }
   Merged launch{&kind, used_, 0, static_cast<int>(joined_.size()), static_cast<int>(blocks)};
   launch.first_blocks_at = RoundUp(used_ + launch.count * std::int64_t{kind.entry_bytes});
   std::byte* entry = host_ + launch.entries_at;
   auto* first_blocks = reinterpret_cast<int*>(host_ + launch.first_blocks_at);
   int block = 0;
-  for (const int i : joined_) {
-    const Step& step = steps_[lanes_[i].next_step++];
+  for (const std::size_t i : joined_) {
+    const Step& step = steps_[i];
     std::memcpy(entry, entries_.data() + step.at, kind.entry_bytes);
     entry += kind.entry_bytes;
     *first_blocks++ = block;

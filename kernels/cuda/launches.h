@@ -54,8 +54,9 @@ class Launches {
   void Clear();
   // Launches are noted in a new lane from now on.
   void BeginLane();
-  // Notes a launch in the current lane. `entry` is copied.
-  void Add(const LaunchKind& kind, const Grid& grid, const void* entry);
+  // Notes a launch in the current lane. `entry` is copied. `beside`: it does not depend on the launch noted before it,
+  // and joins that one if it is of the same kind.
+  void Add(const LaunchKind& kind, const Grid& grid, const void* entry, bool beside = false);
   // Room for data that the current lane's kernels read: written by the caller at once, uploaded with the batch. Null
   // when the table is full.
   struct Data {
@@ -81,6 +82,7 @@ class Launches {
     const LaunchKind* kind;
     Grid grid;
     std::int64_t at;  // of the entry in entries_
+    bool beside;
   };
   struct Lane {
     std::size_t first_step = 0;
@@ -99,6 +101,7 @@ class Launches {
 
   void Merge();
   void MergeHeads(const LaunchKind& kind);
+  bool Join(Lane& lane, const LaunchKind& kind, std::int64_t& blocks);
 
   std::byte* host_ = nullptr;
   std::byte* device_ = nullptr;
@@ -109,7 +112,7 @@ class Launches {
   std::vector<Step> steps_;
   std::vector<Lane> lanes_;
   std::vector<Merged> merged_;
-  std::vector<int> joined_;  // lanes of the launch that is being merged
+  std::vector<std::size_t> joined_;  // steps of the launch that is being merged
   int launch_count_ = 0;
 };
 

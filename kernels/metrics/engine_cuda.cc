@@ -64,6 +64,7 @@ struct Noted {
       noted.settings = &of_metric;
       noted.want_map = metric.want_map;
       noted.want_gradient = metric.want_gradient;
+      noted.half = metric.takes_half;
       noted.walk = pair.walks[k];
       if (noted.walk) continue;
       programs.push_back(
@@ -160,6 +161,17 @@ const std::string& Engine::description() const { return impl_->description; }
 int Engine::slot_count() const { return impl_->slot_count; }
 std::int64_t Engine::workspace_bytes() const { return WorkspaceBytes(impl_->sizes); }
 bool Engine::Has(const MetricInfo& info) { return FindProgram(info.id) != nullptr; }
+
+std::int64_t Engine::WorkspaceOf(const WalkRequest& walk, const ImageView& distorted) {
+  PairTask task;
+  task.distorted = distorted;
+  MetricTask& metric = task.metrics.emplace_back();
+  metric.walk = walk.walk;
+  metric.want_map = walk.want_map;
+  metric.want_gradient = walk.want_gradient;
+  Plan(task);
+  return metric.needs.workspace_bytes;
+}
 
 absl::Status Engine::health() const {
   const std::lock_guard<std::mutex> lock(impl_->mutex);

@@ -46,6 +46,9 @@ class Engine {
   // What the programs of one pair may take.
   std::int64_t workspace_bytes() const;
 
+  // What a fused walk takes of that.
+  static std::int64_t WorkspaceOf(const WalkRequest& walk, const ImageView& distorted);
+
   // Whether the metric's program is compiled for CUDA.
   static bool Has(const MetricInfo& info);
 

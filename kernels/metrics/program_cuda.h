@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/cuda/tensor_place.h"
 #include "kernels/image_view.h"
 #include "kernels/metrics/settings.h"
 #include "kernels/ops/planes.h"
@@ -35,11 +36,11 @@ struct ProgramNeeds {
   int map_offset = 0;
 };
 
-// Where results go, in the memory of the GPU: float32, packed, in the layout of the distorted image.
+// Where results go, in the memory of the GPU: packed, in the layout of the distorted image.
 struct ProgramOutput {
   double* score = nullptr;
-  float* map = nullptr;
-  float* gradient = nullptr;
+  TensorPlace map;
+  TensorPlace gradient;
 };
 
 struct Program {

@@ -23,9 +23,10 @@ ProgramInput InputOf(const PairTask& task, const MetricTask& metric) {
           task.alpha_background, metric.want_map, metric.want_gradient};
 }
 
-std::int64_t MapBytes(const MetricTask& metric) { return RoundUp(metric.needs.map.count() * sizeof(float)); }
+std::int64_t SampleBytes(const MetricTask& metric) { return metric.half ? 2 : 4; }
+std::int64_t MapBytes(const MetricTask& metric) { return RoundUp(metric.needs.map.count() * SampleBytes(metric)); }
 std::int64_t GradientBytes(const MetricTask& metric, const ImageView& image) {
-  return metric.want_gradient ? RoundUp(image.pixel_count() * image.channels * sizeof(float)) : 0;
+  return metric.want_gradient ? RoundUp(image.pixel_count() * image.channels * SampleBytes(metric)) : 0;
 }
 
 // Copies rows without the gaps between them. Returns the view of the copy, which lies at `device` later.
@@ -46,15 +47,19 @@ ImageView Stage(const ImageView& image, std::byte* staged, const std::byte* devi
   return packed;
 }
 
-Tensor NewTensor(int width, int height, int channels, Layout layout, int offset, const std::byte* from) {
+Tensor NewTensor(const Shape& shape, Layout layout, int offset, bool half, const std::byte* from) {
   Tensor tensor;
-  tensor.width = width;
-  tensor.height = height;
-  tensor.channels = channels;
+  tensor.width = shape.width;
+  tensor.height = shape.height;
+  tensor.channels = shape.channels;
   tensor.layout = layout;
   tensor.offset_x = tensor.offset_y = offset;
-  tensor.data.reset(new float[tensor.sample_count()]);
-  std::memcpy(tensor.data.get(), from, tensor.sample_count() * sizeof(float));
+  const auto copy = [&](auto& samples) {
+    using Sample = std::remove_reference_t<decltype(samples[0])>;
+    samples.reset(new Sample[tensor.sample_count()]);
+    std::memcpy(samples.get(), from, tensor.sample_count() * sizeof(Sample));
+  };
+  half ? copy(tensor.half) : copy(tensor.data);
   return tensor;
 }
 
@@ -65,12 +70,12 @@ void Collect(PairTask& task, const std::byte* at) {
     std::memcpy(&metric.result.score, at, sizeof(double));
     at += kAlignment;
     if (metric.want_map) {
-      const Shape& map = metric.needs.map;
-      metric.result.map = NewTensor(map.width, map.height, map.channels, image.layout, metric.needs.map_offset, at);
+      metric.result.map = NewTensor(metric.needs.map, image.layout, metric.needs.map_offset, metric.half, at);
       at += MapBytes(metric);
     }
     if (metric.want_gradient) {
-      metric.result.gradient = NewTensor(image.width, image.height, image.channels, image.layout, 0, at);
+      const Shape shape{image.width, image.height, image.channels};
+      metric.result.gradient = NewTensor(shape, image.layout, 0, metric.half, at);
       at += GradientBytes(metric, image);
     }
   }
@@ -88,7 +93,7 @@ SlotSizes& SlotSizes::operator+=(const SlotSizes& more) {
 
 void Plan(PairTask& task) {
   for (MetricTask& metric : task.metrics) {
-    metric.needs = metric.walk ? PlanWalk(*metric.walk, task.distorted, metric.want_map)
+    metric.needs = metric.walk ? PlanWalk(*metric.walk, task.distorted, metric.want_map, metric.want_gradient)
                                : metric.program->plan(InputOf(task, metric), *metric.settings);
   }
 }
@@ -100,7 +105,7 @@ SlotSizes SizesFor(const PairTask& task) {
   std::int64_t workspace = task.schedule != nullptr ? task.shared_workspace_bytes : 0;
   for (const MetricTask& metric : task.metrics) {
     sizes.output_bytes += kAlignment + MapBytes(metric) + GradientBytes(metric, task.distorted);
-    if (task.schedule == nullptr) workspace = std::max(workspace, metric.needs.workspace_bytes);
+    if (task.schedule == nullptr || metric.walk) workspace = std::max(workspace, metric.needs.workspace_bytes);
     sizes.table_bytes += metric.walk ? kWalkTableBytesEach : kTableBytesEach;
   }
   sizes.work_bytes = kScratchBytes + RoundUp(std::max<std::int64_t>(workspace, 1));
@@ -167,9 +172,9 @@ bool Slot::Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs) {
     ProgramOutput to;
     to.score = reinterpret_cast<double*>(output);
     output += kAlignment;
-    if (metric.want_map) to.map = reinterpret_cast<float*>(output);
+    if (metric.want_map) to.map = {output, metric.half};
     output += MapBytes(metric);
-    if (metric.want_gradient) to.gradient = reinterpret_cast<float*>(output);
+    if (metric.want_gradient) to.gradient = {output, metric.half};
     output += GradientBytes(metric, task.distorted);
     if (metric.walk) {
       walks.push_back({*metric.walk, to});
@@ -180,7 +185,7 @@ bool Slot::Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs) {
     metric.program->run(input, *metric.settings, to, workspace_, on);
   }
   workspace_.Follow(nullptr);
-  if (!walks.empty()) NoteWalks(on, input.reference, input.distorted, walks);
+  if (!walks.empty()) NoteWalks(on, input.reference, input.distorted, walks, work + kScratchBytes);
   if (launches_.overflowed()) {
     launches_.DropLane();
     return false;

@@ -35,6 +35,7 @@ struct MetricTask {
   std::optional<Walk> walk;  // instead of the program
   bool want_map = false;
   bool want_gradient = false;
+  bool half = false;   // map and gradient as float16 (Tensor::half)
   ProgramNeeds needs;  // by Plan
   PairResult result;   // by Slot::Score
 };

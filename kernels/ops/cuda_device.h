@@ -128,10 +128,12 @@ class Cuda {
 
   template <class Kernel>
   void Launch(const Kernel& kernel, const Grid& grid) {
-    static_assert(std::is_trivially_copyable_v<Kernel> && std::is_trivially_copyable_v<Entry<Kernel>>);
-    static_assert(alignof(Entry<Kernel>) <= Launches::kAlignment);
-    const Entry<Kernel> entry{kernel, grid};
-    launches_.Add(KindOf<Kernel>(), grid, &entry);
+    Note(kernel, grid, false);
+  }
+  // A step that needs nothing of the one before it and shares its launch, if that is of the same kernel.
+  template <class Kernel>
+  void LaunchBeside(const Kernel& kernel, const Grid& grid) {
+    Note(kernel, grid, true);
   }
 
   // What is no kernel of ours: a library's call. `kind` and `call` as in Launches.
@@ -161,6 +163,14 @@ class Cuda {
   const Failure& failure() const { return failure_; }
 
  private:
+  template <class Kernel>
+  void Note(const Kernel& kernel, const Grid& grid, bool beside) {
+    static_assert(std::is_trivially_copyable_v<Kernel> && std::is_trivially_copyable_v<Entry<Kernel>>);
+    static_assert(alignof(Entry<Kernel>) <= Launches::kAlignment);
+    const Entry<Kernel> entry{kernel, grid};
+    launches_.Add(KindOf<Kernel>(), grid, &entry, beside);
+  }
+
   Launches& launches_;
   double* scratch_;
   Caches caches_;

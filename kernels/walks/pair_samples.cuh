@@ -6,9 +6,9 @@
 
 LIKENESS_BEGIN_TARGET
 
-// sample / value_of_one, correctly rounded, in three instructions where the scale is that of files: the product with
-// the reciprocal is off by at most one unit in the last place, and its remainder is exact. walks_test.cc compares every
-// uint8 and uint16 with the division.
+// sample / value_of_one, correctly rounded, in three instructions where the scale is 1 or that of files: the product
+// with the reciprocal is off by at most one unit in the last place, and its remainder is exact. walks_test.cc compares
+// every uint8 and uint16 with the division.
 struct ValueScale {
   float one = 1.0f;
   float reciprocal = 1.0f;
@@ -18,8 +18,8 @@ struct ValueScale {
   explicit ValueScale(const ImageView& image)
       : one(static_cast<float>(image.value_of_one)),
         reciprocal(1.0f / one),
-        by_product((image.type == PixelType::kUint8 || image.type == PixelType::kUint16) &&
-                   (one == 255.0f || one == 65535.0f)) {}
+        by_product(one == 1.0f || ((image.type == PixelType::kUint8 || image.type == PixelType::kUint16) &&
+                                   (one == 255.0f || one == 65535.0f))) {}
 
   __device__ float operator()(float sample) const {
     if (!by_product) return sample / one;

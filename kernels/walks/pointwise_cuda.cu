@@ -4,10 +4,11 @@
 //
 // Floor: the bytes of both images, of the maps and gradients, and of both images once more for a late gradient, twice
 // for a maximum's. At 8 bit a score reads 2 bytes a sample. nvcc 13.0 for sm_90: 64 registers for the first reading,
-// 32 and 40 for the others, 2 and 4 words of them spilled (106 and 64 where the images differ in type or layout), 26
-// KiB of shared memory.
+// 32 and 40 for the others, four words each of the first two spilled (110 and 64 where the images differ in type or
+// layout), 26 KiB of shared memory.
 #include "kernels/metrics/pointwise/pointwise_math.h"
 #include "kernels/ops/cuda_rows.cuh"
+#include "kernels/ops/load/store_cuda.cuh"
 #include "kernels/walks/pointwise_cuda.h"
 #include "kernels/walks/pointwise_score.h"
 
@@ -39,8 +40,8 @@ struct Term {
   float map_scale;
   float gradient_scale;
   Late* late;  // where the gradient comes late, else null
-  float* map;
-  float* gradient;
+  TensorPlace map;
+  TensorPlace gradient;
   double* score;
 };
 
@@ -64,21 +65,29 @@ __device__ __forceinline__ float SlopeAt(const Reaches& f, float e) {
   return e == 0.0f || std::fabs(e) < f.threshold ? 0.0f : std::copysign(1.0f, e);
 }
 
-// The first `count` of four, at a multiple of 16 bytes.
-__device__ __forceinline__ void StoreFour(const Four<float>& values, int count, float* to) {
-  if (count >= 4) {
-    *reinterpret_cast<Four<float>*>(to) = values;
-    return;
-  }
+// The first `count` of four samples, from a multiple of four on.
+__device__ __forceinline__ void StoreFour(const Four<float>& values, int count, const TensorPlace& to,
+                                          std::int64_t at) {
+  if (count < 4) {
 #pragma unroll
-  for (int k = 0; k < 4; ++k) {
-    if (k < count) to[k] = values.v[k];
+    for (int k = 0; k < 4; ++k) {
+      if (k < count) StoreSample(to, at + k, values.v[k]);
+    }
+  } else if (to.half) {
+    Four<__half> halves;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) halves.v[k] = __float2half_rn(values.v[k]);
+    *reinterpret_cast<Four<__half>*>(static_cast<__half*>(to.data) + at) = halves;
+  } else {
+    *reinterpret_cast<Four<float>*>(static_cast<float*>(to.data) + at) = values;
   }
 }
 
 template <Pass pass, bool even>
 struct PointwiseKernel {
   static constexpr int kThreads = kRowThreads;
+  // The first reading of an even pair, which is the common one, spills four words for a fourth block.
+  static constexpr int kBlocksWanted = pass == Pass::kScore && even ? 4 : 0;
   PairSamples pair;
   const Term* terms;
   int term_count;
@@ -179,8 +188,8 @@ struct PointwiseKernel {
   // Returns `sum` for its caller's sake.
   template <class F>
   __device__ __forceinline__ double Write(const Term& term, const F& f, const Errors& in, double sum) const {
-    const bool writes_gradient = term.gradient != nullptr && pass == (term.late ? Pass::kGradient : Pass::kScore);
-    if (pass == Pass::kScore && term.map != nullptr) {
+    const bool writes_gradient = term.gradient.data != nullptr && pass == (term.late ? Pass::kGradient : Pass::kScore);
+    if (pass == Pass::kScore && term.map.data != nullptr) {
       Store(in, term.map, [&](float e) { return ValueAt(f, e) * term.map_scale; });
     }
     if (writes_gradient) {
@@ -191,13 +200,13 @@ struct PointwiseKernel {
   }
 
   template <class F>
-  __device__ __forceinline__ void Store(const Errors& in, float* to, const F& f) const {
+  __device__ __forceinline__ void Store(const Errors& in, const TensorPlace& to, const F& f) const {
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
       Four<float> four;
 #pragma unroll
       for (int k = 0; k < 4; ++k) four.v[k] = f(in.e[4 * v + k]);
-      StoreFour(four, in.valid[v], to + in.first + v * 4 * kThreads);
+      StoreFour(four, in.valid[v], to, in.first + v * 4 * kThreads);
     }
   }
 };
@@ -252,7 +261,7 @@ void NoteGroup(Cuda& device, const PairSamples& pair, bool same_bytes, double va
     term.map = to.map;
     term.gradient = to.gradient;
     term.score = to.score;
-    if (to.gradient == nullptr || !walks::HasLateGradient(walk)) continue;
+    if (!to.gradient || !walks::HasLateGradient(walk)) continue;
     term.late = late + late_terms.size();
     late_terms.push_back(term);
     has_maximum |= walk.loss == PointwiseLoss::kMaximum;

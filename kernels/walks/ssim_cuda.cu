@@ -3,14 +3,14 @@
 // wanted, each row of windows that is done takes the same way once more, transposed: a block then computes ten windows
 // further left and ten rows further up than its own, and nothing but the gradient is written.
 //
-// The blurs and the maths of a window are those of ssim_math-inl.h.
+// The blurs and the maths of a window are those of ssim_math-inl.h. MS-SSIM marches over its scales the same way.
 //
 // Floor: the bytes of both images, 2 a sample at 8 bit, and 4 for a map or a gradient; the arithmetic, some 150
-// instructions a sample, 400 with the gradient, takes longer than that. nvcc 13.0 for sm_90: 122 registers, 168 with
-// the gradient (128 and 178 where the images lie in different orders), 4 and 7 KiB of shared memory, 8 bytes of stack
-// with the gradient.
+// instructions a sample, 400 with the gradient, takes longer than that. nvcc 13.0 for sm_90: 122 registers, 167 with
+// the gradient (134 and 175 where the images lie in different orders), 4 and 7 KiB of shared memory.
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/cuda_rows.cuh"
+#include "kernels/ops/load/store_cuda.cuh"
 #include "kernels/walks/ssim_cuda.h"
 
 LIKENESS_BEGIN_TARGET
@@ -62,8 +62,10 @@ struct SsimGrid {
   int band_rows;
   int bands;
   int strips;
+  int apart;  // channels of a row that are summed each for itself; 1: all together
 
-  std::int64_t partial_count() const { return std::int64_t{planes} * bands * strips; }
+  int groups() const { return planes * apart; }
+  std::int64_t partials_each() const { return std::int64_t{bands} * strips; }
 };
 
 __device__ __forceinline__ Vec HalfSum(Vec r, Vec d) { return MulSub(Vec(0.5), r + d, Vec(0.5)); }
@@ -76,7 +78,7 @@ struct SsimKernel {
   static constexpr int kReach = kSpan * distance;
   static constexpr int kLead = gradient ? kReach : 0;             // windows left of the block's own
   static constexpr int kOwn = gradient ? kGradientColumns : 128;  // its columns of samples
-  static_assert(kLead + kOwn <= kThreads && kOwn % kStrip == 0);
+  static_assert(kLead + kOwn <= kThreads && kOwn % kStrip == 0 && kOwn / kStrip * distance <= kThreads);
 
   PairSamples pair;
   SsimGrid grid;
@@ -84,8 +86,8 @@ struct SsimKernel {
   float c1 = 0.0f, c2 = 0.0f;
   float scale = 1.0f, offset = 0.0f;
   float gradient_scale = 1.0f;
-  float* map = nullptr;
-  float* out = nullptr;
+  TensorPlace map = {};
+  TensorPlace out = {};
   double* partials = nullptr;
 
   // What a thread brings of a row: its own sample, and one of the reach beyond the last thread's.
@@ -188,9 +190,9 @@ struct SsimKernel {
       const Vec s = SimilarityOf<gradient>(moments, constants, numbers, &slopes);
       if (valid && owns && window >= y0) {
         sum += static_cast<double>(Bare(s));
-        if (map != nullptr) {
-          map[(std::int64_t{plane} * map_rows + window) * grid.map_row_samples + column] =
-              Bare(s * Vec(scale) + Vec(offset));
+        if (map.data != nullptr) {
+          StoreSample(map, (std::int64_t{plane} * map_rows + window) * grid.map_row_samples + column,
+                      Bare(s * Vec(scale) + Vec(offset)));
         }
       }
       if constexpr (gradient) {
@@ -206,17 +208,22 @@ struct SsimKernel {
         float r, d;
         pair.Read<flat>(SampleAt(plane, window, column), &r, &d);
         const Vec pull = MulAdd(by_difference, Vec(d - r), MulAdd(by_mean, HalfSum(r, d), spread));
-        out[SampleAt(plane, window, column)] = Bare(Vec(gradient_scale) * pull);
+        StoreSample(out, SampleAt(plane, window, column), Bare(Vec(gradient_scale) * pull));
       }
     }
 
     shared.sums[id] = sum;
     __syncthreads();
-    const int strip = x0 / kStrip + id;
-    if (id >= kOwn / kStrip || strip >= grid.strips) return;
+    const int channel = id % grid.apart;
+    const int own_strip = id / grid.apart;
+    const int strip = x0 / kStrip + own_strip;
+    if (own_strip >= kOwn / kStrip || strip >= grid.strips) return;
     double total = 0.0;
-    for (int i = 0; i < kStrip; ++i) total += shared.sums[kLead + id * kStrip + i];
-    partials[(std::int64_t{plane} * grid.bands + band) * grid.strips + strip] = total;
+    for (int i = 0; i < kStrip; ++i) {
+      const int at = own_strip * kStrip + i;
+      if ((x0 + at) % grid.apart == channel) total += shared.sums[kLead + at];
+    }
+    partials[(std::int64_t{plane * grid.apart + channel} * grid.bands + band) * grid.strips + strip] = total;
   }
 };
 
@@ -227,12 +234,13 @@ struct SsimScore {
 
 int Parts(int whole, int part) { return (whole + part - 1) / part; }
 
-SsimGrid GridOf(const ImageView& image) {
+SsimGrid GridOf(const ImageView& image, bool by_channel) {
   const bool planar = image.layout == Layout::kChw && image.channels > 1;
   SsimGrid grid;
   grid.planes = planar ? image.channels : 1;
   grid.rows = image.height;
   const int distance = planar ? 1 : image.channels;
+  grid.apart = by_channel ? distance : 1;
   grid.row_samples = image.width * distance;
   grid.map_row_samples = grid.row_samples - kSpan * distance;
   grid.strips = Parts(grid.row_samples, kStrip);
@@ -244,7 +252,7 @@ SsimGrid GridOf(const ImageView& image) {
     grid.band_rows /= 2;
     set_bands();
   }
-  while (grid.bands > 1 && grid.partial_count() > Cuda::kPartialCount) {
+  while (grid.bands > 1 && grid.planes * grid.partials_each() > Cuda::kPartialCount) {
     grid.band_rows *= 2;
     set_bands();
   }
@@ -252,49 +260,70 @@ SsimGrid GridOf(const ImageView& image) {
 }
 
 template <int distance, bool gradient, bool flat>
-void Note(Cuda& device, const PairSamples& pair, const SsimGrid& grid, const SsimWalk& walk, double map_count,
-          const ProgramOutput& to) {
+void Note(Cuda& device, const PairSamples& pair, const SsimGrid& grid, const SsimMarch& march) {
   using Kernel = SsimKernel<distance, gradient, flat>;
   Kernel kernel{.pair = pair, .grid = grid};
-  const std::vector<double> taps = GaussianTaps(kTaps, walk.sigma);
+  const std::vector<double> taps = GaussianTaps(kTaps, march.sigma);
   for (int j = 0; j < 6; ++j) kernel.taps[j] = static_cast<float>(taps[j]);
-  kernel.c1 = static_cast<float>(walk.k1 * walk.k1);
-  kernel.c2 = static_cast<float>(walk.k2 * walk.k2);
-  kernel.scale = static_cast<float>(walk.scale);
-  kernel.offset = static_cast<float>(walk.offset);
-  kernel.gradient_scale = static_cast<float>(walk.scale / map_count);
-  kernel.map = to.map;
-  kernel.out = to.gradient;
-  kernel.partials = device.scratch();
-  device.Launch(kernel, {Parts(grid.row_samples, Kernel::kOwn) * grid.bands, grid.planes});
+  kernel.c1 = static_cast<float>(march.c1);
+  kernel.c2 = static_cast<float>(march.c2);
+  kernel.scale = static_cast<float>(march.scale);
+  kernel.offset = static_cast<float>(march.offset);
+  kernel.gradient_scale = static_cast<float>(march.gradient_scale);
+  kernel.map = march.map;
+  kernel.out = march.gradient;
+  kernel.partials = march.partials;
+  const Grid blocks{Parts(grid.row_samples, Kernel::kOwn) * grid.bands, grid.planes};
+  march.beside ? device.LaunchBeside(kernel, blocks) : device.Launch(kernel, blocks);
 }
 
 }  // namespace
 
-void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted, const SsimWalk& walk,
-              const ProgramOutput& to) {
-  const SsimGrid grid = GridOf(distorted);
-  if (grid.partial_count() > Cuda::kPartialCount) {
-    device.Report(Check(cudaErrorInvalidValue, "ssim: rows of over 500000 samples", __FILE__, __LINE__));
-    return;
-  }
-  const double map_count = static_cast<double>(std::int64_t{grid.planes} * (grid.rows - kSpan) * grid.map_row_samples);
+SsimSums SsimSumsOf(const ImageView& image, bool by_channel) {
+  const SsimGrid grid = GridOf(image, by_channel);
+  const std::int64_t windows = std::int64_t{grid.planes} * (grid.rows - kSpan) * grid.map_row_samples;
+  return {grid.groups(), grid.partials_each(), static_cast<double>(windows / grid.groups())};
+}
+
+void NoteSsimMarch(Cuda& device, const PairSamples& pair, const ImageView& image, const SsimMarch& march) {
+  const SsimGrid grid = GridOf(image, march.by_channel);
   const auto note = [&]<int distance, bool gradient>() {
     if (pair.flat()) {
-      Note<distance, gradient, true>(device, pair, grid, walk, map_count, to);
+      Note<distance, gradient, true>(device, pair, grid, march);
     } else {
-      Note<distance, gradient, false>(device, pair, grid, walk, map_count, to);
+      Note<distance, gradient, false>(device, pair, grid, march);
     }
   };
-  const bool interleaved = grid.planes == 1 && distorted.channels == 3;
-  const bool gradient = to.gradient != nullptr;
+  const bool interleaved = grid.planes == 1 && image.channels == 3;
+  const bool gradient = static_cast<bool>(march.gradient);
   if (interleaved) {
     gradient ? note.template operator()<3, true>() : note.template operator()<3, false>();
   } else {
     gradient ? note.template operator()<1, true>() : note.template operator()<1, false>();
   }
-  CombinePartials(device, device.scratch(), {static_cast<int>(grid.partial_count())}, 1, AddUp{},
-                  SsimScore{map_count, walk.scale, walk.offset}, false, to.score);
+}
+
+void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted, const SsimWalk& walk,
+              const ProgramOutput& to) {
+  const SsimSums sums = SsimSumsOf(distorted, false);
+  if (sums.groups * sums.partials_each > Cuda::kPartialCount) {
+    device.Report(Check(cudaErrorInvalidValue, "ssim: rows of over 500000 samples", __FILE__, __LINE__));
+    return;
+  }
+  const double windows = sums.groups * sums.windows_each;
+  SsimMarch march;
+  march.sigma = walk.sigma;
+  march.c1 = walk.k1 * walk.k1;
+  march.c2 = walk.k2 * walk.k2;
+  march.scale = walk.scale;
+  march.offset = walk.offset;
+  march.gradient_scale = walk.scale / windows;
+  march.map = to.map;
+  march.gradient = to.gradient;
+  march.partials = device.scratch();
+  NoteSsimMarch(device, pair, distorted, march);
+  CombinePartials(device, device.scratch(), {sums.groups * static_cast<int>(sums.partials_each)}, 1, AddUp{},
+                  SsimScore{windows, walk.scale, walk.offset}, false, to.score);
 }
 
 LIKENESS_END_TARGET

@@ -9,4 +9,28 @@ LIKENESS_BEGIN_TARGET
 void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted, const SsimWalk& walk,
               const ProgramOutput& to);
 
+// The launch itself: sums of S over the windows of a pair, by parts of the image, and what else is asked for.
+struct SsimMarch {
+  double sigma = 1.5;
+  double c1 = 0.0;
+  double c2 = 0.0;
+  bool by_channel = false;  // sums of each channel for itself
+  double scale = 1.0;       // of the map, then its offset
+  double offset = 0.0;
+  double gradient_scale = 1.0;  // of d (sum of S) / d distorted
+  TensorPlace map;
+  TensorPlace gradient;
+  double* partials = nullptr;
+  bool beside = false;  // in one launch with the march noted just before, on which it does not depend
+};
+void NoteSsimMarch(Cuda& device, const PairSamples& pair, const ImageView& image, const SsimMarch& march);
+
+// What a march leaves at `partials`: of each group, one after another, so many partial sums.
+struct SsimSums {
+  int groups;  // channels, or 1
+  std::int64_t partials_each;
+  double windows_each;
+};
+SsimSums SsimSumsOf(const ImageView& image, bool by_channel);
+
 LIKENESS_END_TARGET

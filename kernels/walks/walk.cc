@@ -184,7 +184,13 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
     return absl::InvalidArgumentError(absl::StrCat("a fused walk takes two images of 1 channel or two of 3, not ",
                                                    reference.channels, " and ", distorted.channels));
   }
-  if (const auto* ssim = std::get_if<SsimWalk>(&request.walk)) {
+  if (std::holds_alternative<MsSsimWalk>(request.walk)) {
+    // The window of 11 at the fifth scale.
+    if (distorted.width < 161 || distorted.height < 161) {
+      return absl::InvalidArgumentError(absl::StrCat("ms_ssim needs at least 161x161 pixels, the images are ",
+                                                     distorted.width, "x", distorted.height));
+    }
+  } else if (const auto* ssim = std::get_if<SsimWalk>(&request.walk)) {
     if (distorted.width < walks::kTapCount || distorted.height < walks::kTapCount) {
       return absl::InvalidArgumentError(
           absl::StrCat("ssim needs at least 11x11 pixels, the images are ", distorted.width, "x", distorted.height));
@@ -205,6 +211,8 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
   return absl::OkStatus();
 }
 
+bool RunsOnCpu(const WalkRequest& request) { return !std::holds_alternative<MsSsimWalk>(request.walk); }
+
 void RunWalks(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
               absl::Span<WalkRequest* const> requests) {
   using walks::PreparedWalk;
@@ -220,7 +228,11 @@ void RunWalks(const WalkTable& table, const ImageView& reference, const ImageVie
   std::vector<PreparedWalk> prepared(requests.size());
   for (std::size_t k = 0; k < requests.size(); ++k) {
     PreparedWalk& walk = prepared[k];
-    std::visit([&](const auto& spec) { walks::Prepare(spec, geometry, &walk); }, requests[k]->walk);
+    if (const auto* ssim = std::get_if<SsimWalk>(&requests[k]->walk)) {
+      walks::Prepare(*ssim, geometry, &walk);
+    } else {
+      walks::Prepare(std::get<PointwiseWalk>(requests[k]->walk), geometry, &walk);
+    }
     walk.integer_score = same_bytes && !walk.is_ssim && walks::HasIntegerTerm(walk.term);
     walks::ShapeOutputs(distorted, requests[k], &walk);
     job.needs_values |= !walk.integer_score || walk.map != nullptr || walk.gradient != nullptr;

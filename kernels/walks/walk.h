@@ -30,13 +30,16 @@ const WalkTable* GetWalkTable(absl::string_view instruction_set);
 // Those for which GetWalkTable has an answer on this processor, slowest first.
 std::vector<absl::string_view> WalkInstructionSets();
 
-// Whether RunWalks takes this request for images of this shape, by metric, parameters and shape only: same size, the
-// same number of channels, no alpha, at least 11x11 for SSIM, parameters in their ranges. The message says what does
-// not fit.
+// Whether a walk takes this request for images of this shape, by metric, parameters and shape only: same size, the
+// same number of channels, no alpha, at least 11x11 for SSIM and 161x161 for MS-SSIM, parameters in their ranges. The
+// message says what does not fit.
 absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, const ImageView& distorted);
 
-// Fills every request. Each must have passed CheckWalk. Float samples must be finite. Thread safe; the tiles go over
-// the threads of the ThreadPool that the caller runs on.
+// Whether RunWalks has this walk at all; kernels/walks/walks_cuda.h has every one.
+bool RunsOnCpu(const WalkRequest& request);
+
+// Fills every request. Each must have passed CheckWalk and RunsOnCpu. Float samples must be finite. Thread safe; the
+// tiles go over the threads of the ThreadPool that the caller runs on.
 void RunWalks(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
               absl::Span<WalkRequest* const> requests);
 

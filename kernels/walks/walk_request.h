@@ -44,8 +44,15 @@ struct SsimWalk {
   double offset = 0.0;
 };
 
+// MS-SSIM as piq has it (kernels/metrics/ms_ssim): the same windows at five scales. CUDA's alone, and without a map.
+struct MsSsimWalk {
+  double sigma = 1.5;
+  double k1 = 0.01;
+  double k2 = 0.03;
+};
+
 struct WalkRequest {
-  std::variant<PointwiseWalk, SsimWalk> walk;
+  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk> walk;
   bool want_map = false;
   bool want_gradient = false;
 

@@ -1,10 +1,12 @@
+#include "kernels/walks/ms_ssim_cuda.h"
 #include "kernels/walks/pointwise_cuda.h"
 #include "kernels/walks/ssim_cuda.h"
 #include "kernels/walks/walks_cuda.h"
 
 LIKENESS_BEGIN_TARGET
 
-void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distorted, std::span<const WalkTask> walks) {
+void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distorted, std::span<const WalkTask> walks,
+               std::byte* workspace) {
   const PairSamples pair(reference, distorted);
   const bool same_bytes = reference.type == PixelType::kUint8 && distorted.type == PixelType::kUint8 &&
                           reference.value_of_one == distorted.value_of_one;
@@ -12,6 +14,8 @@ void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distor
   for (const auto& [walk, to] : walks) {
     if (const auto* ssim = std::get_if<SsimWalk>(&walk)) {
       NoteSsim(device, pair, distorted, *ssim, to);
+    } else if (const auto* ms_ssim = std::get_if<MsSsimWalk>(&walk)) {
+      NoteMsSsim(device, pair, distorted, *ms_ssim, to, workspace);
     } else {
       pointwise.push_back({std::get<PointwiseWalk>(walk), to});
     }
@@ -19,8 +23,12 @@ void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distor
   NotePointwise(device, pair, same_bytes, distorted.value_of_one, pointwise);
 }
 
-ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_map) {
+ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_map, bool want_gradient) {
   ProgramNeeds needs;
+  if (std::holds_alternative<MsSsimWalk>(walk)) {
+    needs.workspace_bytes = MsSsimWorkspaceBytes(distorted, want_gradient);
+    return needs;
+  }
   if (!want_map) return needs;
   const int span = std::holds_alternative<SsimWalk>(walk) ? 10 : 0;
   needs.map = {distorted.width - span, distorted.height - span, distorted.channels};

@@ -1,5 +1,5 @@
 // The fused walks under CUDA. They are noted in the lane of the pair like a program, so that batches of any mix of
-// sizes ride together, and need no workspace but the device's scratch.
+// sizes ride together.
 //
 // What walk.h says of scores holds here too: they do not depend on who rides along nor on the outputs asked for, and
 // are exact where both images are uint8 on one scale.
@@ -23,10 +23,12 @@ struct WalkTask {
 };
 
 // Notes all walks of a pair, which passed CheckWalk (walk.h). Views and outputs are in the memory of the GPU, at
-// multiples of 16 bytes, and images may be read up to the next such multiple.
-void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distorted, std::span<const WalkTask> walks);
+// multiples of 16 bytes, and images may be read up to the next such multiple. `workspace`, at a multiple of 256: as
+// much as the walk that needs most; they use it one after another.
+void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distorted, std::span<const WalkTask> walks,
+               std::byte* workspace);
 
-// The shape and offset of a walk's map; no workspace.
-ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_map);
+// A walk's workspace, and the shape and offset of its map.
+ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_map, bool want_gradient);
 
 }  // namespace likeness::cuda

@@ -1,4 +1,5 @@
 // The emulated CUDA itself: that it runs kernels as written, and that it shows the mistakes that it is there to show.
+#include <cuda_fp16.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "server/half.h"
 #include "tests/emulator/control.h"
 
 constexpr int kThreads = 8;
@@ -395,6 +397,23 @@ TEST(Emulator, ManyHostThreads) {
     });
   }
   for (std::thread& host : hosts) host.join();
+}
+
+// Every half, every midpoint, and what lies beside it: the server's conversion is tested by itself.
+TEST(EmulatedCuda, RoundsToHalfAsTheServerDoes) {
+  for (std::uint16_t bits = 0; bits < 0x7c00; ++bits) {
+    const float low = __half2float({bits});
+    const float high = bits == 0x7bff ? 65536.0f : __half2float({static_cast<std::uint16_t>(bits + 1)});
+    const float middle = (low + high) / 2;
+    for (const float value :
+         {low, std::nextafter(low, 1e9f), std::nextafter(middle, 0.0f), middle, std::nextafter(middle, 1e9f)}) {
+      ASSERT_EQ(__float2half_rn(value).bits, likeness::server::ToHalf(value)) << value;
+      ASSERT_EQ(__float2half_rn(-value).bits, likeness::server::ToHalf(-value)) << value;
+    }
+  }
+  EXPECT_EQ(__float2half_rn(1e10f).bits, 0x7c00);
+  EXPECT_EQ(__float2half_rn(-INFINITY).bits, 0xfc00);
+  EXPECT_TRUE(std::isnan(__half2float(__float2half_rn(std::nanf("")))));
 }
 
 }  // namespace

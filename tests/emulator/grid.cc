@@ -164,3 +164,17 @@ float __half2float(__half x) {
                                            : std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
   return x.bits & 0x8000 ? -magnitude : magnitude;
 }
+
+__half __float2half_rn(float x) {
+  if (std::isnan(x)) return {0x7fff};
+  const std::uint16_t sign = std::signbit(x) ? 0x8000 : 0;
+  if (x == 0.0f) return {sign};
+  int exponent = 0;
+  std::frexp(x, &exponent);
+  // Numbers from 2^-14 on have eleven digits, smaller ones those above 2^-24.
+  const int last = std::max(exponent - 11, -24);
+  const double digits = std::nearbyint(std::ldexp(std::fabs(static_cast<double>(x)), -last));
+  if (std::isinf(x) || std::ldexp(digits, last) > 65504.0) return {static_cast<std::uint16_t>(sign | 0x7c00)};
+  // The first digit adds one to the exponent, and so does a twelfth that rounding made.
+  return {static_cast<std::uint16_t>(sign | (((last + 24) << 10) + static_cast<int>(digits)))};
+}

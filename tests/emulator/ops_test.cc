@@ -18,6 +18,7 @@
 #include "kernels/ops/pool/pool_cuda.h"
 #include "kernels/ops/reduce/reduce_cuda.h"
 #include "kernels/ops/resample/resample_cuda.h"
+#include "server/half.h"
 #include "tests/emulator/bench.h"
 #include "tests/emulator/control.h"
 
@@ -268,8 +269,13 @@ TEST(EmulatedCuda, LoadAndUnload) {
     }
   }
   std::vector<float> tensor(view.shape.count());
+  std::vector<std::uint16_t> half_gradient(gradient.size()), half_tensor(tensor.size());
   UnloadPlanes(bench.device, view, Layout::kChw, tensor.data());
+  UnloadPlanes(bench.device, view, Layout::kChw, {half_tensor.data(), true});
+  UnloadGradient(bench.device, t.View(upstream), image, 0.5, {half_gradient.data(), true});
   bench.Finish();
+  for (std::size_t i = 0; i < tensor.size(); ++i) ASSERT_EQ(half_tensor[i], server::ToHalf(tensor[i]));
+  for (std::size_t i = 0; i < gradient.size(); ++i) ASSERT_EQ(half_gradient[i], server::ToHalf(gradient[i]));
   ForEach(view.shape, [&](int c, int y, int x) { ASSERT_EQ(tensor[(c * height + y) * width + x], At(view, c, y, x)); });
 
   // Gray and 16 bits; R = G = B.

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "server/half.h"
 #include "tests/emulator/control.h"
 #include "tests/support/scene.h"
 
@@ -131,6 +132,62 @@ TEST(CudaScorer, WalksScoreAsTheirProgramsDo) {
   // One reading of the pixels serves all pointwise metrics: a pair takes fewer launches than it has metrics.
   EXPECT_LT(launches[true], 3 * static_cast<std::int64_t>(ids.size()));
   EXPECT_LT(launches[true], launches[false] / 3);
+}
+
+// Of MS-SSIM: the CPU, which lacks it, runs the program.
+TEST(CudaScorer, AWalkMayBeTheGpusAlone) {
+  std::vector<std::unique_ptr<Pair>> pairs;
+  for (const Backend backend : {Backend::kCuda, Backend::kCpu}) {
+    const auto scorer = Make(backend);
+    Pair& pair = *pairs.emplace_back(
+        std::make_unique<Pair>(*scorer, 187, 164, std::vector<std::string>{"ms_ssim", "ms_ssim:pyiqa"}, true));
+    scorer->Score({&pair.job});
+    const auto explained = scorer->Explain(pair.metrics, pair.job.reference, pair.job.distorted, false);
+    ASSERT_TRUE(explained.ok());
+    EXPECT_EQ(explained->walks, backend == Backend::kCuda ? std::vector<int>{0} : std::vector<int>{});
+    const auto plan = scorer->MakePlan(pair.metrics[0], pair.job.reference, pair.job.distorted);
+    ASSERT_TRUE(plan.ok());
+    EXPECT_GT(plan->workspace_bytes, 0);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const MetricResult& a = pairs[0]->job.results[i];
+    const MetricResult& b = pairs[1]->job.results[i];
+    ASSERT_TRUE(a.status.ok() && b.status.ok()) << a.status << b.status;
+    EXPECT_NEAR(a.score, b.score, 2e-6);
+    ExpectNear(a.gradient, b.gradient, "gradient", 5e-4);
+  }
+}
+
+// By programs and by walks; what the CPU computes comes as float.
+TEST(CudaScorer, WritesFloat16WhereItIsTaken) {
+  const auto scorer = Make(Backend::kCuda);
+  const std::vector<std::string> ids = {"gmsd", "ssim:kornia", "ssim", "mae", "psnr", "l_inf_norm", "ms_ssim"};
+  Pair whole(*scorer, 171, 163, ids, true), halved(*scorer, 171, 163, ids, true);
+  for (ResolvedMetric& metric : halved.metrics) metric.takes_half = true;
+  scorer->Score({&whole.job});
+  scorer->Score({&halved.job});
+  const auto expect_halved = [](const Tensor& half, const Tensor& whole, const std::string& what) {
+    ASSERT_EQ(half.sample_count(), whole.sample_count()) << what;
+    ASSERT_EQ(half.empty(), whole.empty()) << what;
+    EXPECT_EQ(half.data, nullptr) << what;
+    EXPECT_EQ(half.offset_x, whole.offset_x) << what;
+    for (std::int64_t i = 0; i < half.sample_count(); ++i) {
+      ASSERT_EQ(half.half[i], server::ToHalf(whole.data[i])) << what << " " << i;
+    }
+  };
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const MetricResult& a = halved.job.results[i];
+    const MetricResult& b = whole.job.results[i];
+    ASSERT_TRUE(a.status.ok()) << ids[i] << ": " << a.status;
+    EXPECT_EQ(a.score, b.score);
+    EXPECT_FALSE(a.gradient.empty()) << ids[i];
+    expect_halved(a.gradient, b.gradient, ids[i] + " gradient");
+    expect_halved(a.map, b.map, ids[i] + " map");
+  }
+  Pair on_cpu(*scorer, 32, 32, {"butteraugli"}, true);
+  on_cpu.metrics[0].takes_half = true;
+  scorer->Score({&on_cpu.job});
+  EXPECT_NE(on_cpu.job.results[0].map.data, nullptr);
 }
 
 // A gradient's output alone takes a good part of a slot's: the batch does not fit at once.

@@ -38,22 +38,24 @@ PairTask TaskOf(const Pair& pair, const std::vector<Walk>& walks, bool want_map,
   for (const Walk& walk : walks) {
     MetricTask& metric = task.metrics.emplace_back();
     metric.walk = walk;
-    metric.want_map = want_map;
+    metric.want_map = want_map && !std::holds_alternative<MsSsimWalk>(walk);  // it has none
     metric.want_gradient = want_gradient;
   }
   Plan(task);
   return task;
 }
 
-void Score(const std::vector<PairTask*>& tasks) {
+// Returns how many launches it took.
+int Score(const std::vector<PairTask*>& tasks) {
   SlotSizes sizes;
   for (const PairTask* task : tasks) sizes += SizesFor(*task);
   cuda::Slot slot;
-  ASSERT_FALSE(cuda::Slot::Create(0, sizes, &slot).failed());
+  EXPECT_FALSE(cuda::Slot::Create(0, sizes, &slot).failed());
   int count = 0;
-  ASSERT_FALSE(slot.Score(tasks, &count).failed());
-  ASSERT_EQ(count, static_cast<int>(tasks.size()));
-  for (const PairTask* task : tasks) ASSERT_FALSE(task->failure.failed());
+  EXPECT_FALSE(slot.Score(tasks, &count).failed());
+  EXPECT_EQ(count, static_cast<int>(tasks.size()));
+  for (const PairTask* task : tasks) EXPECT_FALSE(task->failure.failed());
+  return slot.launch_count();
 }
 
 PairTask Scored(const Pair& pair, const std::vector<Walk>& walks, bool want_map = true, bool want_gradient = true) {
@@ -96,7 +98,8 @@ void ExpectNearNaive(const Pair& pair, const std::vector<Walk>& walks) {
     request.walk = walks[i];
     const NaiveResult expected = Naive(request, pair.reference.values, pair.distorted.values);
     const PairResult& actual = task.metrics[i].result;
-    const bool ssim = std::holds_alternative<SsimWalk>(walks[i]);
+    const bool windows = std::holds_alternative<SsimWalk>(walks[i]);
+    const bool ssim = windows || std::holds_alternative<MsSsimWalk>(walks[i]);
     const auto* pointwise = std::get_if<PointwiseWalk>(&walks[i]);
     const bool log_cosh = pointwise != nullptr && pointwise->loss == PointwiseLoss::kLogCosh;
     const double scale = ssim ? 1.0 : std::max(std::abs(expected.score), 1e-9);
@@ -104,7 +107,7 @@ void ExpectNearNaive(const Pair& pair, const std::vector<Walk>& walks) {
     EXPECT_LT(TensorError(actual.map, expected.map, ssim ? 1.0 : 1e-30), ssim ? 5e-5 : 3e-5) << "map";
     EXPECT_LT(TensorError(actual.gradient, expected.gradient, 1e-30), ssim ? 5e-4 : 3e-5) << "gradient";
     EXPECT_EQ(actual.gradient.layout, pair.distorted.view.layout);
-    EXPECT_EQ(actual.map.offset_x, ssim ? 5 : 0);
+    EXPECT_EQ(actual.map.offset_x, windows ? 5 : 0);
   }
 }
 
@@ -212,6 +215,8 @@ void ExpectIdentity(const std::vector<Walk>& walks, const Size& s) {
       if (const auto* ssim = std::get_if<SsimWalk>(&walks[i])) {
         expected = ssim->scale + ssim->offset;
         for (std::int64_t k = 0; k < result.map.sample_count(); ++k) ASSERT_EQ(result.map.data[k], expected);
+      } else if (std::holds_alternative<MsSsimWalk>(walks[i])) {
+        expected = 1.0;
       } else {
         const auto& pointwise = std::get<PointwiseWalk>(walks[i]);
         if (pointwise.loss == PointwiseLoss::kMeanSigned) continue;
@@ -335,6 +340,53 @@ TEST(SsimWalks, IdentityIsExact) {
 
 TEST(SsimWalks, BitsDoNotDependOnCompany) {
   ExpectBitsDoNotDependOnCompany(SsimWalks(), {{11, 11, 1}, {17, 23, 3}, {101, 67, 3}, {101, 67, 3}, {141, 15, 1}});
+}
+
+TEST(MsSsimWalks, EveryTypeAndLayoutIsNearTheNaiveVersion) {
+  for (const PixelType type : kTypes) {
+    for (const Layout layout : kLayouts) {
+      SCOPED_TRACE(PixelTypeName(type));
+      ExpectNearNaive(GoldenPair(163, 178, 3, type, layout, type == PixelType::kUint8 ? 3 : 0), {MsSsimWalk{}});
+    }
+  }
+}
+
+// Sides that are odd at any of the scales, or at all of them; tiles that end anywhere.
+TEST(MsSsimWalks, EverySizeIsNearTheNaiveVersion) {
+  for (const Size& s : {Size{161, 161, 1}, {176, 161, 1}, {168, 172, 1}, {192, 200, 1}, {193, 256, 1}, {257, 170, 3}}) {
+    SCOPED_TRACE(std::to_string(s.width) + "x" + std::to_string(s.height));
+    ExpectNearNaive(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc), {MsSsimWalk{}});
+  }
+}
+
+TEST(MsSsimWalks, MixedTypesAndLayouts) {
+  Pair pair = GoldenPair(171, 165, 3, PixelType::kUint8, Layout::kHwc);
+  pair.reference = GoldenPair(171, 165, 3, PixelType::kFloat32, Layout::kChw).reference;
+  ExpectNearNaive(pair, {MsSsimWalk{}});
+}
+
+TEST(MsSsimWalks, IdentityIsExact) {
+  ExpectIdentity({MsSsimWalk{}}, {170, 163, 3});
+  ExpectIdentity({MsSsimWalk{}}, {163, 170, 1});
+}
+
+TEST(MsSsimWalks, BitsDoNotDependOnCompany) {
+  ExpectBitsDoNotDependOnCompany({MsSsimWalk{}, SsimWalk{}}, {{161, 161, 1}, {170, 163, 3}, {161, 161, 1}});
+}
+
+// However many pairs there are, and of whatever sizes.
+TEST(MsSsimWalks, AFewLaunchesServeABatch) {
+  std::vector<Pair> pairs;
+  for (const Size& s : {Size{161, 161, 3}, {192, 170, 3}, {201, 163, 3}}) {
+    pairs.push_back(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc));
+  }
+  for (const bool gradient : {false, true}) {
+    std::vector<PairTask> all;
+    std::vector<PairTask*> tasks;
+    for (const Pair& pair : pairs) all.push_back(TaskOf(pair, {MsSsimWalk{}}, false, gradient));
+    for (PairTask& task : all) tasks.push_back(&task);
+    EXPECT_EQ(Score(tasks), gradient ? 4 : 3);
+  }
 }
 
 TEST(SsimWalks, GoldenValues) {

@@ -156,7 +156,64 @@ inline NaiveResult NaiveSsim(const SsimWalk& walk, const Planes& r, const Planes
   return result;
 }
 
+// 2x2 means; where a side is odd, both begin with a copy of the first row or column.
+inline int OddBefore(const Planes& fine) { return fine.width % 2 | fine.height % 2; }
+
+template <typename Use>
+void ForEachSource(const Planes& fine, int y, int x, const Use& use) {
+  for (int k = 0; k < 4; ++k) {
+    use(std::max(2 * y - OddBefore(fine) + k / 2, 0), std::max(2 * x - OddBefore(fine) + k % 2, 0));
+  }
+}
+
+inline Planes Halve(const Planes& fine) {
+  const int before = OddBefore(fine);
+  Planes half((fine.width + before) / 2, (fine.height + before) / 2, 1);
+  for (int y = 0; y < half.height; ++y) {
+    for (int x = 0; x < half.width; ++x) {
+      ForEachSource(fine, y, x, [&](int from_y, int from_x) { half.at(0, y, x) += fine.at(0, from_y, from_x) / 4; });
+    }
+  }
+  return half;
+}
+
+inline NaiveResult NaiveMsSsim(const MsSsimWalk& walk, const Planes& reference, const Planes& distorted) {
+  constexpr double kWeights[] = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
+  NaiveResult result{0.0, Planes(0, 0, 0), Planes(reference.width, reference.height, reference.channels)};
+  const std::size_t plane = result.gradient.values.size() / reference.channels;
+  for (int c = 0; c < reference.channels; ++c) {
+    std::vector<Planes> r(1, Planes(reference.width, reference.height, 1)), d = r;
+    std::copy_n(&reference.values[c * plane], plane, r[0].values.begin());
+    std::copy_n(&distorted.values[c * plane], plane, d[0].values.begin());
+    std::vector<NaiveResult> scales;
+    double product = 1.0;
+    for (int s = 0; s < 5; ++s) {
+      // cs is what S comes to as C1 grows.
+      scales.push_back(NaiveSsim({walk.sigma, s < 4 ? 1e12 : walk.k1, walk.k2}, r[s], d[s]));
+      product *= std::pow(std::max(scales[s].score, 0.0), kWeights[s]);
+      r.push_back(Halve(r[s]));
+      d.push_back(Halve(d[s]));
+    }
+    result.score += product / reference.channels;
+    if (product == 0.0) continue;
+    Planes below(d[5].width, d[5].height, 1);
+    for (int s = 4; s >= 0; --s) {
+      Planes gradient = scales[s].gradient;
+      for (double& g : gradient.values) g *= kWeights[s] * product / scales[s].score / reference.channels;
+      for (int y = 0; y < below.height; ++y) {
+        for (int x = 0; x < below.width; ++x) {
+          ForEachSource(d[s], y, x, [&](int to_y, int to_x) { gradient.at(0, to_y, to_x) += below.at(0, y, x) / 4; });
+        }
+      }
+      below = gradient;
+    }
+    std::copy_n(below.values.begin(), plane, &result.gradient.values[c * plane]);
+  }
+  return result;
+}
+
 inline NaiveResult Naive(const WalkRequest& request, const Planes& r, const Planes& d) {
+  if (const auto* ms_ssim = std::get_if<MsSsimWalk>(&request.walk)) return NaiveMsSsim(*ms_ssim, r, d);
   if (const auto* ssim = std::get_if<SsimWalk>(&request.walk)) return NaiveSsim(*ssim, r, d);
   return NaivePointwise(std::get<PointwiseWalk>(request.walk), r, d);
 }

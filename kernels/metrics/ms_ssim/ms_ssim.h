@@ -150,6 +150,13 @@ struct MsSsim {
     return info;
   }
 
+  static std::optional<WalkRequest> Walk(const Settings& settings) {
+    if (settings.convention() != "piq") return std::nullopt;
+    WalkRequest request;
+    request.walk = MsSsimWalk{};
+    return request;
+  }
+
   static std::string Check(const Shape& shape, const Settings& settings) {
     return CheckMsSsimSize("ms_ssim", shape, settings, settings.convention() == "torchmetrics" ? 176 : 161);
   }

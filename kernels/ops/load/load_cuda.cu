@@ -1,6 +1,7 @@
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/load/load_cuda.h"
 #include "kernels/ops/load/sample_cuda.cuh"
+#include "kernels/ops/load/store_cuda.cuh"
 
 LIKENESS_BEGIN_TARGET
 namespace {
@@ -33,7 +34,7 @@ struct UnloadGradientKernel {
   PlanesView gradient;
   ImageView image;
   double background;
-  float* out;
+  TensorPlace out;
 
   __device__ void operator()(const Block& block) const {
     const Shape shape{image.width, image.height, image.channels};
@@ -51,9 +52,11 @@ struct UnloadGradientKernel {
           alpha_gradient = alpha_gradient + sum * (ReadSample(image, c, y, x) - Vec(background));
           sum = sum * ReadSample(image, image.channels - 1, y, x);
         }
-        Store(sum, out + TensorIndex(shape, image.layout, c, y, x));
+        StoreSample(out, TensorIndex(shape, image.layout, c, y, x), Bare(sum));
       }
-      if (image.has_alpha()) Store(alpha_gradient, out + TensorIndex(shape, image.layout, image.channels - 1, y, x));
+      if (image.has_alpha()) {
+        StoreSample(out, TensorIndex(shape, image.layout, image.channels - 1, y, x), Bare(alpha_gradient));
+      }
     });
   }
 };
@@ -62,11 +65,11 @@ struct UnloadPlanesKernel {
   static constexpr int kThreads = kRowThreads;
   PlanesView planes;
   Layout layout;
-  float* out;
+  TensorPlace out;
 
   __device__ void operator()(const Block& block) const {
     ForEachSample(block, planes.shape, [&](int channel, int y, int x) {
-      Store(Load(Row(planes, channel, y) + x), out + TensorIndex(planes.shape, layout, channel, y, x));
+      StoreSample(out, TensorIndex(planes.shape, layout, channel, y, x), Bare(Load(Row(planes, channel, y) + x)));
     });
   }
 };
@@ -77,11 +80,12 @@ void LoadForward(Cuda& device, const ImageView& image, double background, const 
   device.Launch(LoadForwardKernel{image, background, out}, RowGrid(out.shape));
 }
 
-void UnloadGradient(Cuda& device, const PlanesView& gradient, const ImageView& image, double background, float* out) {
+void UnloadGradient(Cuda& device, const PlanesView& gradient, const ImageView& image, double background,
+                    const TensorPlace& out) {
   device.Launch(UnloadGradientKernel{gradient, image, background, out}, PixelGrid({image.width, image.height, 1}));
 }
 
-void UnloadPlanes(Cuda& device, const PlanesView& planes, Layout layout, float* out) {
+void UnloadPlanes(Cuda& device, const PlanesView& planes, Layout layout, const TensorPlace& out) {
   device.Launch(UnloadPlanesKernel{planes, layout, out}, RowGrid(planes.shape));
 }
 

@@ -1,0 +1,16 @@
+// MS-SSIM under CUDA: its windows in one launch, with its gradient. Noted by walks_cuda.cu.
+#pragma once
+
+#include "kernels/walks/pair_samples.cuh"
+#include "kernels/walks/walks_cuda.h"
+
+LIKENESS_BEGIN_TARGET
+
+// Of the memory that NoteMsSsim is handed.
+std::int64_t MsSsimWorkspaceBytes(const ImageView& distorted, bool want_gradient);
+
+// `workspace`: at a multiple of 256 bytes, of this lane alone.
+void NoteMsSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted, const MsSsimWalk& walk,
+                const ProgramOutput& to, std::byte* workspace);
+
+LIKENESS_END_TARGET
