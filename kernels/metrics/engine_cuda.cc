@@ -24,12 +24,14 @@ constexpr std::int64_t kLeastSlotBytes = 128 << 20;
 // Of a GPU's free memory: the rest is for the context, libraries and neighbours.
 constexpr double kShareOfFreeMemory = 0.9;
 
-// An eighth for the images and an eighth for the results, both page-locked on the host as well.
+// An eighth for the images and an eighth for the results, both page-locked on the host as well; a sixteenth for cuFFT,
+// whose transforms want about as much as the complex numbers of one spectrum.
 SlotSizes Divide(std::int64_t slot_bytes) {
   SlotSizes sizes;
   sizes.table_bytes = kTableBytes;
   sizes.input_bytes = sizes.output_bytes = slot_bytes / 8;
-  sizes.work_bytes = slot_bytes - sizes.input_bytes - sizes.output_bytes - sizes.table_bytes;
+  sizes.fft_bytes = slot_bytes / 16;
+  sizes.work_bytes = slot_bytes - sizes.input_bytes - sizes.output_bytes - sizes.table_bytes - sizes.fft_bytes;
   return sizes;
 }
 

@@ -88,6 +88,7 @@ SlotSizes& SlotSizes::operator+=(const SlotSizes& more) {
   output_bytes += more.output_bytes;
   table_bytes += more.table_bytes;
   work_bytes += more.work_bytes;
+  fft_bytes = std::max(fft_bytes, more.fft_bytes);
   return *this;
 }
 
@@ -120,7 +121,7 @@ Failure Slot::Create(int device_index, const SlotSizes& sizes, Slot* out) {
   Slot slot;
   slot.device_index_ = device_index;
   slot.sizes_ = {RoundUp(sizes.input_bytes), RoundUp(sizes.output_bytes), RoundUp(sizes.table_bytes),
-                 RoundUp(sizes.work_bytes)};
+                 RoundUp(sizes.work_bytes), RoundUp(sizes.fft_bytes)};
   LIKENESS_CUDA_RETURN_IF_FAILED(cudaSetDevice(device_index));
   LIKENESS_CUDA_RETURN_IF_FAILED(Stream::Create(&slot.stream_));
   LIKENESS_CUDA_RETURN_IF_FAILED(PinnedBuffer::Create(slot.sizes_.input_bytes, &slot.staged_input_));
@@ -131,6 +132,8 @@ Failure Slot::Create(int device_index, const SlotSizes& sizes, Slot* out) {
   slot.launches_ =
       Launches(slot.staged_table_.data(), slot.device_.data() + slot.sizes_.input_bytes + slot.sizes_.output_bytes,
                slot.sizes_.table_bytes);
+  slot.fft_plans_ =
+      FftPlans(slot.device_.data() + slot.sizes_.device_bytes() - slot.sizes_.fft_bytes, slot.sizes_.fft_bytes);
   *out = std::move(slot);
   return {};
 }
@@ -162,7 +165,7 @@ bool Slot::Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs) {
   input.alpha_background = task.alpha_background;
 
   std::byte* output = device_.data() + sizes_.input_bytes + used.output_bytes;
-  std::byte* work = device_.data() + sizes_.device_bytes() - sizes_.work_bytes + used.work_bytes;
+  std::byte* work = device_.data() + sizes_.input_bytes + sizes_.output_bytes + sizes_.table_bytes + used.work_bytes;
   launches_.BeginLane();
   Cuda on(launches_, reinterpret_cast<double*>(work), {&fft_plans_, &banks_, stream_.get()});
   workspace_.arena().Adopt(work + kScratchBytes, needs.work_bytes - kScratchBytes);

@@ -65,15 +65,17 @@ struct SlotSizes {
   std::int64_t output_bytes = 0;  // scores, maps and gradients, likewise
   std::int64_t table_bytes = 0;   // launches, likewise
   std::int64_t work_bytes = 0;    // the programs' own, on the GPU
+  std::int64_t fft_bytes = 0;     // cuFFT's work area, on the GPU; any pairs of a batch share it
 
-  std::int64_t device_bytes() const { return input_bytes + output_bytes + table_bytes + work_bytes; }
+  std::int64_t device_bytes() const { return input_bytes + output_bytes + table_bytes + work_bytes + fft_bytes; }
   SlotSizes& operator+=(const SlotSizes& more);
 };
 
 // Of work_bytes, what the programs of one pair may take: the rest is scratch.
 std::int64_t WorkspaceBytes(const SlotSizes& sizes);
 
-// What a planned pair needs of a slot. The table's share is an estimate that suits every program of ours.
+// What a planned pair needs of a slot. The table's share is an estimate that suits every program of ours. What cuFFT
+// needs is not known before it has made a plan: none is counted.
 SlotSizes SizesFor(const PairTask& task);
 
 // Of one batch, by the GPU's own clock.
@@ -84,8 +86,8 @@ struct StageTimes {
 };
 
 // Owns a stream, page-locked staging and one block of device memory, all made in Create; scoring allocates on the host
-// for results, and on the GPU for plans of transforms and filter banks of a size not seen lately. Movable. One thread
-// at a time. Work of two slots overlaps.
+// for results, and on the GPU for plans of transforms and filter banks of a size not seen lately, and for a work area
+// larger than sizes.fft_bytes. Movable. One thread at a time. Work of two slots overlaps.
 class Slot {
  public:
   static Failure Create(int device_index, const SlotSizes& sizes, Slot* out);
@@ -116,7 +118,7 @@ class Slot {
   PinnedBuffer staged_input_;
   PinnedBuffer staged_output_;
   PinnedBuffer staged_table_;
-  DeviceBuffer device_;  // input, output, table, work
+  DeviceBuffer device_;  // input, output, table, work, cuFFT's
   FftPlans fft_plans_;
   DeviceBanks banks_;
   Launches launches_;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/metrics/slot_cuda.h"
+#include "tests/emulator/control.h"
 #include "tests/gpu/support.h"
 
 namespace likeness::cuda {
@@ -109,6 +110,29 @@ TEST(Slot, LeavesAPairThatNeedsMoreThanItHas) {
   int count = -1;
   ASSERT_FALSE(slot.Score(tasks, &count).failed());
   EXPECT_EQ(count, 0);
+}
+
+// A slot with room for it allocates nothing for a transform but its plan, and one without a work area besides.
+TEST(Slot, KeepsTheWorkAreaOfTransforms) {
+  Job job("ffl", 24, 20);
+  PairTask* const tasks[] = {&job.task};
+  std::int64_t allocated[2];
+  for (const bool has_room : {false, true}) {
+    SlotSizes sizes = SizesFor(job.task);
+    if (has_room) sizes.fft_bytes = 1 << 20;
+    Slot slot;
+    ASSERT_FALSE(Slot::Create(0, sizes, &slot).failed());
+    std::int64_t before = EmulatedAllocationCount();
+    for (const bool first : {true, false}) {
+      int count = 0;
+      ASSERT_FALSE(slot.Score(tasks, &count).failed());
+      ASSERT_EQ(count, 1);
+      if (first) allocated[has_room] = EmulatedAllocationCount() - before;
+    }
+    EXPECT_EQ(EmulatedAllocationCount() - before, allocated[has_room]);
+  }
+  EXPECT_GT(allocated[true], 0);
+  EXPECT_EQ(allocated[false], allocated[true] + 1);
 }
 
 // Fewer bytes for the launches than one pair needs.

@@ -164,7 +164,8 @@ class Asked {
 
 inline SlotSizes Widest(const SlotSizes& a, const SlotSizes& b) {
   return {std::max(a.input_bytes, b.input_bytes), std::max(a.output_bytes, b.output_bytes),
-          std::max(a.table_bytes, b.table_bytes), std::max(a.work_bytes, b.work_bytes)};
+          std::max(a.table_bytes, b.table_bytes), std::max(a.work_bytes, b.work_bytes),
+          std::max(a.fft_bytes, b.fft_bytes)};
 }
 
 inline bool SameBits(const Tensor& a, const Tensor& b) {

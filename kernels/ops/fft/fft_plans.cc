@@ -37,13 +37,15 @@ Failure FftPlans::Make(const Plan& plan) {
       spec.height * spec.in_stride, out_rows, column ? spec.out_stride : 1, spec.height * spec.out_stride, spec.type,
       spec.planes, &work_bytes));
   if (work_bytes == 0) return {};
-  if (static_cast<std::int64_t>(work_bytes) <= work_area_.size_bytes()) {
-    return LIKENESS_CUFFT_CHECK(cufftSetWorkArea(plan.handle, work_area_.data()));
+  if (static_cast<std::int64_t>(work_bytes) <= work_bytes_) {
+    return LIKENESS_CUFFT_CHECK(cufftSetWorkArea(plan.handle, work_area_));
   }
   DeviceBuffer larger;
   LIKENESS_CUDA_RETURN_IF_FAILED(DeviceBuffer::Create(static_cast<std::int64_t>(work_bytes), &larger));
   for (const Plan& each : plans_) LIKENESS_CUFFT_RETURN_IF_FAILED(cufftSetWorkArea(each.handle, larger.data()));
-  work_area_ = std::move(larger);
+  larger_area_ = std::move(larger);
+  work_area_ = larger_area_.data();
+  work_bytes_ = larger_area_.size_bytes();
   return {};
 }
 

@@ -24,10 +24,15 @@ struct FftSpec {
   friend bool operator==(const FftSpec&, const FftSpec&) = default;
 };
 
-// Of one slot: transforms run one after another on its stream, so that all share one work area, the largest that a plan
-// asked for. A new plan, and a larger area, are allocated when a program first asks. Movable; not thread safe.
+// Of one slot: transforms run one after another on its stream, so that all share one work area, which is the slot's. A
+// new plan's tables are allocated when a program first asks, and so is a larger area, should that one ever not suffice.
+// Movable; not thread safe.
 class FftPlans {
  public:
+  FftPlans() = default;
+  // The work area, at a multiple of 256 bytes; it must outlive the plans.
+  FftPlans(std::byte* work_area, std::int64_t bytes) : work_area_(work_area), work_bytes_(bytes) {}
+
   // Two-dimensional and not scaled. Of a half spectrum with one column, rows above height / 2 are neither written nor
   // read. The plan stays until Trim.
   Failure Find(const FftSpec& spec, cufftHandle* plan);
@@ -48,8 +53,10 @@ class FftPlans {
 
   Failure Make(const Plan& plan);
 
-  DeviceBuffer work_area_;
-  std::list<Plan> plans_;  // most recently used first
+  std::byte* work_area_ = nullptr;
+  std::int64_t work_bytes_ = 0;
+  DeviceBuffer larger_area_;  // then that is it
+  std::list<Plan> plans_;     // most recently used first
 };
 
 }  // namespace likeness::cuda
