@@ -97,6 +97,30 @@ absl::StatusOr<v1::ScoreResponse> Client::Score(const v1::ScoreRequest& request,
   return response;
 }
 
+absl::StatusOr<v1::ScoreManyResponse> Client::ScoreMany(const v1::ScoreManyRequest& request) const {
+  auto response = impl_->Call(&v1::ScoringService::Stub::ScoreMany, request, impl_->options.timeout);
+  if (response.ok() && response->pairs_size() != request.distorted_size()) {
+    return absl::InternalError(absl::StrCat("the server answered ", response->pairs_size(), " images of ",
+                                            request.distorted_size(),
+                                            " sent; its build: ", response->provenance().build()));
+  }
+  return response;
+}
+
+absl::StatusOr<std::string> Client::PutReference(const v1::Image& image) const {
+  v1::PutReferenceRequest request;
+  *request.mutable_image() = image;
+  const auto response = impl_->Call(&v1::ScoringService::Stub::PutReference, request, impl_->options.timeout);
+  if (!response.ok()) return response.status();
+  return response->reference_id();
+}
+
+absl::Status Client::DeleteReference(const std::string& reference_id) const {
+  v1::DeleteReferenceRequest request;
+  request.set_reference_id(reference_id);
+  return impl_->Call(&v1::ScoringService::Stub::DeleteReference, request, impl_->options.timeout).status();
+}
+
 absl::StatusOr<v1::ListMetricsResponse> Client::ListMetrics() const {
   return impl_->Call(&v1::ScoringService::Stub::ListMetrics, v1::ListMetricsRequest(), impl_->options.timeout);
 }

@@ -67,6 +67,14 @@ class Client {
   absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request) const;
   absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request, absl::Duration timeout) const;
 
+  // Scores several images against one reference. A pair that failed as a whole has a code and no results.
+  absl::StatusOr<v1::ScoreManyResponse> ScoreMany(const v1::ScoreManyRequest& request) const;
+
+  // Keeps an image on the server; returns its id, for v1::Image.reference_id of later requests' references.
+  absl::StatusOr<std::string> PutReference(const v1::Image& image) const;
+  // NOT_FOUND when there is none of that id any more.
+  absl::Status DeleteReference(const std::string& reference_id) const;
+
   // The metrics of the server, the ones that it cannot compute included.
   absl::StatusOr<v1::ListMetricsResponse> ListMetrics() const;
 

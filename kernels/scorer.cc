@@ -3,13 +3,16 @@
 #include <cmath>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/base/parallel.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/job_checks.h"
+#include "kernels/metrics/kept_values.h"
 #include "kernels/metrics/planner.h"
 #include "kernels/metrics/registry.h"
 #include "kernels/metrics/weights.h"
@@ -82,7 +85,8 @@ struct Scorer::Impl {
   absl::Status StartDevices();
 #endif
   static void CheckScores(PairJob& job);
-  void ScorePrograms(const PairJob& job, const std::vector<int>& which, std::vector<MetricResult>& results);
+  void ScorePrograms(const PairJob& job, const std::vector<int>& which, KeptReference* kept,
+                     std::vector<MetricResult>& results);
   // Runs one program in a workspace that has room for it.
   void RunProgram(const PairJob& job, const ResolvedMetric& metric, Workspace& workspace, MetricResult& result);
   absl::Status Reserve(const std::string& what, std::int64_t bytes, Workspace& workspace) const;
@@ -310,7 +314,7 @@ void Scorer::Impl::RunProgram(const PairJob& job, const ResolvedMetric& metric, 
 }
 
 // The programs of a pair one after another. Where one slot has room for what they share, equal steps run once.
-void Scorer::Impl::ScorePrograms(const PairJob& job, const std::vector<int>& which,
+void Scorer::Impl::ScorePrograms(const PairJob& job, const std::vector<int>& which, KeptReference* kept,
                                  std::vector<MetricResult>& results) {
   const Shape shape{job.distorted.width, job.distorted.height, ScoredChannels(job.reference, job.distorted)};
   const bool weighted = job.weights.data != nullptr;
@@ -324,18 +328,27 @@ void Scorer::Impl::ScorePrograms(const PairJob& job, const std::vector<int>& whi
                        {shape, settings.back(), metric.want_map, metric.want_gradient, weighted, job.averaging}});
   }
   std::unique_ptr<Workspace> workspace = Borrow();
-  if (which.size() > 1) {
-    const JointPlan joint = PlanTogether(planned, bytes_per_sample());
-    if (!joint.shared.empty() && joint.plan.workspace_bytes <= options.slot_bytes &&
-        workspace->arena().Reserve(joint.plan.workspace_bytes)) {
-      workspace->Follow(&joint.schedule);
-      for (const int i : which) RunProgram(job, job.metrics[i], *workspace, results[i]);
-      workspace->Follow(nullptr);
-      GiveBack(std::move(workspace));
-      return;
-    }
+  const auto run_together = [&](const JointPlan& joint, const std::vector<void*>& outside) {
+    if (joint.plan.workspace_bytes > options.slot_bytes) return false;
+    if (!workspace->arena().Reserve(joint.plan.workspace_bytes)) return false;
+    workspace->Follow(&joint.schedule, outside);
+    for (const int i : which) RunProgram(job, job.metrics[i], *workspace, results[i]);
+    workspace->Follow(nullptr);
+    return true;
+  };
+  bool done = false;
+  if (kept != nullptr) {
+    // What a plan does not see, but features depend on.
+    KeptValues values(*kept, absl::HashOf(job.alpha_background));
+    const JointPlan joint = PlanTogether(planned, bytes_per_sample(), values);
+    done = values.Allocate(joint.schedule) && run_together(joint, values.addresses());
+    if (done) values.Publish();
   }
-  for (std::size_t k = 0; k < which.size(); ++k) {
+  if (!done && which.size() > 1) {
+    const JointPlan joint = PlanTogether(planned, bytes_per_sample());
+    done = !joint.shared.empty() && run_together(joint, {});
+  }
+  for (std::size_t k = 0; !done && k < which.size(); ++k) {
     const ResolvedMetric& metric = job.metrics[which[k]];
     MetricResult& result = results[which[k]];
     result.status = Reserve(metric.info->id, PlanAlone(planned[k], bytes_per_sample()).workspace_bytes, *workspace);
@@ -381,6 +394,7 @@ void Scorer::Impl::ScorePair(PairJob& job) {
   std::vector<std::optional<WalkRequest>> requests(job.metrics.size());
   std::vector<WalkRequest*> together;
   std::vector<int> programs;
+  std::vector<int> keepers;  // programs that keep what they can of the reference
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {
     const ResolvedMetric& metric = job.metrics[i];
     if (!job.results[i].status.ok() || OnDevice(metric)) continue;
@@ -388,10 +402,11 @@ void Scorer::Impl::ScorePair(PairJob& job) {
     if (requests[i]) {
       together.push_back(&*requests[i]);
     } else {
-      programs.push_back(static_cast<int>(i));
+      (job.kept != nullptr && metric.info->learned ? keepers : programs).push_back(static_cast<int>(i));
     }
   }
-  if (!programs.empty()) ScorePrograms(job, programs, job.results);
+  if (!programs.empty()) ScorePrograms(job, programs, nullptr, job.results);
+  if (!keepers.empty()) ScorePrograms(job, keepers, job.kept, job.results);
   if (!together.empty()) RunWalks(*walks, job.reference, job.distorted, absl::MakeSpan(together));
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {
     if (!requests[i]) continue;
@@ -420,17 +435,22 @@ void Scorer::Impl::CheckScores(PairJob& job) {
 }
 
 void Scorer::Score(absl::Span<PairJob* const> jobs) const {
-  const auto for_each_job = [&](auto body) {
+  // The first job of a kept reference fills it for the others.
+  std::vector<PairJob*> at_once, then;
+  std::set<const KeptReference*> seen;
+  for (PairJob* job : jobs) {
+    (job->kept == nullptr || seen.insert(job->kept).second ? at_once : then).push_back(job);
+  }
+  for (const std::vector<PairJob*>& some : {at_once, then}) {
     impl_->pool.Run([&] {
-      ParallelFor(static_cast<int>(jobs.size()), std::int64_t{1} << 40, [&](int begin, int end) {
-        for (int i = begin; i < end; ++i) body(*jobs[i]);
+      ParallelFor(static_cast<int>(some.size()), std::int64_t{1} << 40, [&](int begin, int end) {
+        for (int i = begin; i < end; ++i) {
+          impl_->CheckJob(*this, *some[i]);
+          impl_->ScorePair(*some[i]);
+        }
       });
     });
-  };
-  for_each_job([&](PairJob& job) {
-    impl_->CheckJob(*this, job);
-    impl_->ScorePair(job);
-  });
+  }
   impl_->ScoreOnDevice(jobs);
   for (PairJob* job : jobs) Impl::CheckScores(*job);
 }

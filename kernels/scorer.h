@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/image.h"
+#include "kernels/kept_reference.h"
 #include "kernels/metric.h"
 
 namespace likeness {
@@ -95,6 +96,9 @@ struct PairJob {
   // that take no weights then fail with INVALID_ARGUMENT.
   ImageView weights;
   Averaging averaging = Averaging::kOverPixels;
+  // What the CPU's learned metrics keep of the reference; they use what is there and add to it. Null: nothing. Must be
+  // of this reference and this Scorer. Of several jobs with one, the first is scored before the others.
+  KeptReference* kept = nullptr;
   // Filled by Score: one for each of `metrics`, in order.
   std::vector<MetricResult> results;
 };

@@ -33,6 +33,8 @@ struct ServerConfig {
   std::int64_t max_output_bytes = std::int64_t{512} << 20;
   std::int64_t max_in_flight_bytes = std::int64_t{2} << 30;
   std::int64_t max_metrics = 64;
+  std::int64_t reference_bytes = std::int64_t{1} << 30;
+  double reference_seconds = 600.0;
   std::int64_t max_streams_per_connection = 256;
   std::int64_t retry_delay_ms = 200;
 

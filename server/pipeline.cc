@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,8 +11,6 @@
 
 namespace likeness::server {
 namespace {
-
-constexpr const char* kNames[2] = {"reference", "distorted"};
 
 // What a call costs beside its bytes: its state, its metadata, its share of a connection's buffers. Counting it bounds
 // the number of tiny calls as well.
@@ -32,8 +31,51 @@ BatcherObserver ObserveWith(Telemetry& telemetry) {
 
 std::string SizeOf(const ImageView& view) { return absl::StrCat(view.width, "x", view.height); }
 
+// What an image will take beside its message.
+struct ImageCost {
+  std::int64_t bytes = 0;
+  std::int64_t scratch_bytes = 0;  // while it is decoded
+};
+
+// Reads the header or checks the raw samples; `view` has the shape from then on.
+absl::StatusOr<ImageCost> Measure(Arrival& image, const ImageLimits& limits) {
+  if (const auto* raw = std::get_if<RawSamples>(&image.source)) {
+    // Scored where it lies in the message, which is counted already.
+    ASSIGN_OR_RETURN(image.view, ViewRaw(*raw, limits, image.name));
+    return ImageCost{};
+  }
+  ASSIGN_OR_RETURN(image.header, ReadHeader(std::get<EncodedFile>(image.source).bytes, limits, image.name));
+  const FileHeader& header = image.header;
+  image.view.width = header.width;
+  image.view.height = header.height;
+  image.view.channels = header.channels;
+  image.view.type = header.type;
+  image.view.value_of_one = DefaultValueOfOne(header.type);
+  image.view.row_bytes = static_cast<std::ptrdiff_t>(header.width) * header.channels * BytesPerSample(header.type);
+  return ImageCost{header.image_bytes(), header.scratch_bytes};
+}
+
+absl::Status Fetch(Arrival& image) {
+  if (std::holds_alternative<RawSamples>(image.source)) {
+    const absl::Status finite = CheckFinite(image.view, image.name);
+    return finite.ok() ? finite : WithReason(finite, kNonFinitePixel);
+  }
+  ASSIGN_OR_RETURN(image.decoded, DecodeFile(std::get<EncodedFile>(image.source).bytes, image.header, image.name));
+  image.view = image.decoded.view();
+  return absl::OkStatus();
+}
+
+// Pixels of a message do not outlive it.
+absl::StatusOr<Image> Copy(const ImageView& view) {
+  ASSIGN_OR_RETURN(Image copy,
+                   Image::Create(view.width, view.height, view.channels, view.type, view.layout, view.value_of_one));
+  std::memcpy(copy.data(), view.data, static_cast<std::size_t>(view.size_bytes()));
+  return copy;
+}
+
 // `done` may end the work that holds it: it must not live there while it runs.
-void CallDone(PairWork& work) {
+template <class Work>
+void CallDone(Work& work) {
   const std::function<void()> done = std::move(work.done);
   done();
 }
@@ -46,6 +88,7 @@ Pipeline::Pipeline(const PipelineOptions& options, const Scorer& scorer, Telemet
       scorer_(scorer),
       telemetry_(telemetry),
       budget_(options.max_in_flight_bytes),
+      references_(options.references),
       workers_(options.decode_threads),
       batcher_(
           options.batcher,
@@ -77,13 +120,34 @@ absl::Status Pipeline::Start(PairWork& work) {
         absl::InvalidArgumentError(absl::StrCat("alpha_background is ", work.alpha_background, "; it must be 0 to 1")),
         kBadParameter);
   }
-  RETURN_IF_ERROR(Charge(work, work.message_bytes + kCallBytes));
+  RETURN_IF_ERROR(Charge(work.lease, work.message_bytes + kCallBytes));
   workers_.Post([this, &work] { Prepare(work); });
   return absl::OkStatus();
 }
 
-absl::Status Pipeline::Charge(PairWork& work, std::int64_t bytes) {
-  const std::int64_t held = work.lease.held_bytes();
+absl::Status Pipeline::Start(KeepWork& work) {
+  RETURN_IF_ERROR(Charge(work.lease, work.message_bytes + kCallBytes));
+  workers_.Post([this, &work] {
+    work.status = CheckWanted(*work.cancelled, work.deadline, absl::Now());
+    if (work.status.ok()) work.status = Keep(work);
+    CallDone(work);
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Pipeline::Keep(KeepWork& work) {
+  ASSIGN_OR_RETURN(const ImageCost cost, Measure(work.image, options_.image_limits));
+  RETURN_IF_ERROR(Charge(work.lease, work.image.view.size_bytes() + cost.scratch_bytes));
+  RETURN_IF_ERROR(Fetch(work.image));
+  if (std::holds_alternative<RawSamples>(work.image.source)) {
+    ASSIGN_OR_RETURN(work.image.decoded, Copy(work.image.view));
+  }
+  work.kept = std::make_shared<StoredReference>(std::move(work.image.decoded), references_.feature_bytes());
+  return absl::OkStatus();
+}
+
+absl::Status Pipeline::Charge(Lease& lease, std::int64_t bytes) {
+  const std::int64_t held = lease.held_bytes();
   if (bytes > budget_.limit_bytes() - held) {
     return ImageTooLarge(absl::StrCat("the request needs ", held + bytes,
                                       " bytes for its message, images and outputs; this server holds ",
@@ -91,7 +155,7 @@ absl::Status Pipeline::Charge(PairWork& work, std::int64_t bytes) {
                                       " in all (max_in_flight_bytes); send smaller images or "
                                       "ask for fewer maps and gradients"));
   }
-  if (work.lease.TryGrow(bytes)) return absl::OkStatus();
+  if (lease.TryGrow(bytes)) return absl::OkStatus();
   return WithRetryDelay(
       WithReason(absl::ResourceExhaustedError(absl::StrCat("the server is busy: the request needs ", bytes,
                                                            " bytes, and requests in flight hold ", budget_.used_bytes(),
@@ -101,10 +165,9 @@ absl::Status Pipeline::Charge(PairWork& work, std::int64_t bytes) {
 }
 
 void Pipeline::Prepare(PairWork& work) {
-  FileHeader headers[2];
   work.status = CheckWanted(*work.cancelled, work.deadline, absl::Now());
-  if (work.status.ok()) work.status = Admit(work, headers);
-  if (work.status.ok()) work.status = Decode(work, headers);
+  if (work.status.ok()) work.status = Admit(work);
+  if (work.status.ok()) work.status = Decode(work);
   work.decode_time = absl::Now() - work.received_at;
   if (!work.status.ok()) {
     CallDone(work);
@@ -114,30 +177,20 @@ void Pipeline::Prepare(PairWork& work) {
   Enqueue(work);
 }
 
-absl::Status Pipeline::Admit(PairWork& work, FileHeader (&headers)[2]) {
-  std::int64_t decoded_bytes = 0;
-  const ImageSource* const sources[2] = {&work.reference, &work.distorted};
-  for (int i = 0; i < 2; ++i) {
-    if (const auto* raw = std::get_if<RawSamples>(sources[i])) {
-      // Scored where it lies in the message, which is counted already.
-      ASSIGN_OR_RETURN(work.views[i], ViewRaw(*raw, options_.image_limits, kNames[i]));
-    } else {
-      const absl::string_view file = std::get<EncodedFile>(*sources[i]).bytes;
-      ASSIGN_OR_RETURN(headers[i], ReadHeader(file, options_.image_limits, kNames[i]));
-      decoded_bytes += headers[i].image_bytes();
-      work.scratch_bytes = std::max(work.scratch_bytes, headers[i].scratch_bytes);
-      // The shape is what plans are made of; the pixels follow.
-      work.views[i].width = headers[i].width;
-      work.views[i].height = headers[i].height;
-      work.views[i].channels = headers[i].channels;
-      work.views[i].type = headers[i].type;
-      work.views[i].value_of_one = DefaultValueOfOne(headers[i].type);
-      work.views[i].row_bytes =
-          static_cast<std::ptrdiff_t>(headers[i].width) * headers[i].channels * BytesPerSample(headers[i].type);
-    }
+absl::Status Pipeline::Admit(PairWork& work) {
+  if (!work.reference_id.empty()) {
+    ASSIGN_OR_RETURN(work.kept, references_.Find(work.reference_id, work.received_at));
   }
-  const ImageView& reference = work.views[0];
-  const ImageView& distorted = work.views[1];
+  std::int64_t decoded_bytes = 0;
+  if (work.kept != nullptr) work.reference.view = work.kept->image.view();
+  for (Arrival* image : {&work.reference, &work.distorted}) {
+    if (image == &work.reference && work.kept != nullptr) continue;
+    ASSIGN_OR_RETURN(const ImageCost cost, Measure(*image, options_.image_limits));
+    decoded_bytes += cost.bytes;
+    work.scratch_bytes = std::max(work.scratch_bytes, cost.scratch_bytes);
+  }
+  const ImageView& reference = work.reference.view;
+  const ImageView& distorted = work.distorted.view;
   if (reference.width != distorted.width || reference.height != distorted.height) {
     return WithReason(absl::InvalidArgumentError(absl::StrCat("reference is ", SizeOf(reference), ", distorted is ",
                                                               SizeOf(distorted), "; sizes must match")),
@@ -147,11 +200,12 @@ absl::Status Pipeline::Admit(PairWork& work, FileHeader (&headers)[2]) {
                    CheckMasks(work.region_weights, options_.image_limits, distorted.width, distorted.height));
   work.scratch_bytes = std::max(work.scratch_bytes, weights_cost.scratch_bytes);
   RETURN_IF_ERROR(ResolveMetrics(work));
-  return Charge(work, decoded_bytes + weights_cost.plane_bytes + work.scratch_bytes);
+  return Charge(work.lease, decoded_bytes + weights_cost.plane_bytes + work.scratch_bytes);
 }
 
 absl::Status Pipeline::ResolveMetrics(PairWork& work) {
   work.outcomes.resize(work.metrics.size());
+  const std::int64_t limit = std::min(options_.max_output_bytes, work.output_limit_bytes);
   std::int64_t wire_bytes = 0;
   std::int64_t held_bytes = 0;
   std::size_t mistakes = 0;
@@ -175,11 +229,11 @@ absl::Status Pipeline::ResolveMetrics(PairWork& work) {
       sent_bytes = std::max(sent_bytes, plan.output_bytes);
     }
     if (ask.half_output) sent_bytes /= 2;
-    if (sent_bytes > options_.max_output_bytes - wire_bytes) {
+    if (sent_bytes > limit - wire_bytes) {
       status = absl::ResourceExhaustedError(absl::StrCat(
           "the map and gradient of ", ask.is_composition() ? kComposition : outcome.resolved.info->id, " are ",
-          sent_bytes, " bytes, and this response already has ", wire_bytes, "; this server sends up to ",
-          options_.max_output_bytes, " (max_output_bytes); ask for float16 or for fewer in one request"));
+          sent_bytes, " bytes, and this pair already has ", wire_bytes, "; this server sends up to ", limit,
+          " for it (max_output_bytes); ask for float16 or for fewer in one request"));
       continue;
     }
     wire_bytes += sent_bytes;
@@ -193,7 +247,7 @@ absl::Status Pipeline::ResolveMetrics(PairWork& work) {
     return WithReason(absl::InvalidArgumentError(first.message()),
                       absl::IsNotFound(first) ? kUnknownMetric : kBadParameter);
   }
-  return Charge(work, held_bytes);
+  return Charge(work.lease, held_bytes);
 }
 
 absl::Status Pipeline::Resolve(const MetricAsk& ask, MetricOutcome& outcome) const {
@@ -214,7 +268,7 @@ absl::Status Pipeline::Resolve(const MetricAsk& ask, MetricOutcome& outcome) con
 absl::StatusOr<std::vector<Plan>> Pipeline::MakePlans(const PairWork& work, const MetricAsk& ask,
                                                       const MetricOutcome& outcome) const {
   const auto plan = [&](const ResolvedMetric& resolved) {
-    return scorer_.MakePlan(resolved, work.views[0], work.views[1], !work.region_weights.empty());
+    return scorer_.MakePlan(resolved, work.reference.view, work.distorted.view, !work.region_weights.empty());
   };
   std::vector<Plan> plans;
   if (!ask.is_composition()) {
@@ -236,20 +290,12 @@ void Pipeline::AddToLane(PairWork& work, Scored& scored, const Plan& plan) {
   work.lane_operations[lane] += plan.operations;
 }
 
-absl::Status Pipeline::Decode(PairWork& work, const FileHeader (&headers)[2]) {
-  const ImageSource* const sources[2] = {&work.reference, &work.distorted};
-  for (int i = 0; i < 2; ++i) {
-    if (std::holds_alternative<RawSamples>(*sources[i])) {
-      const absl::Status finite = CheckFinite(work.views[i], kNames[i]);
-      if (!finite.ok()) return WithReason(finite, kNonFinitePixel);
-    } else {
-      ASSIGN_OR_RETURN(work.decoded[i], DecodeFile(std::get<EncodedFile>(*sources[i]).bytes, headers[i], kNames[i]));
-      work.views[i] = work.decoded[i].view();
-    }
-  }
+absl::Status Pipeline::Decode(PairWork& work) {
+  if (work.kept == nullptr) RETURN_IF_ERROR(Fetch(work.reference));
+  RETURN_IF_ERROR(Fetch(work.distorted));
   if (!work.region_weights.empty()) {
-    ASSIGN_OR_RETURN(work.weights, CombineMasks(work.region_weights, options_.image_limits, work.views[1].width,
-                                                work.views[1].height));
+    ASSIGN_OR_RETURN(work.weights, CombineMasks(work.region_weights, options_.image_limits, work.distorted.view.width,
+                                                work.distorted.view.height));
   }
   work.lease.Shrink(work.scratch_bytes);
   return absl::OkStatus();
@@ -257,7 +303,7 @@ absl::Status Pipeline::Decode(PairWork& work, const FileHeader (&headers)[2]) {
 
 void Pipeline::Enqueue(PairWork& work) {
   const std::int64_t image_bytes =
-      work.views[0].size_bytes() + work.views[1].size_bytes() + work.weights.view().size_bytes();
+      work.reference.view.size_bytes() + work.distorted.view.size_bytes() + work.weights.view().size_bytes();
   int job_count = 0;
   for (const auto& metrics : work.lane_metrics) job_count += metrics.empty() ? 0 : 1;
   if (job_count == 0) {
@@ -271,8 +317,9 @@ void Pipeline::Enqueue(PairWork& work) {
     if (work.lane_metrics[i].empty()) continue;
     const bool last = --job_count == 0;
     auto job = std::make_unique<Job>();
-    job->pair.reference = work.views[0];
-    job->pair.distorted = work.views[1];
+    job->pair.reference = work.reference.view;
+    job->pair.distorted = work.distorted.view;
+    if (work.kept != nullptr) job->pair.kept = &work.kept->features;
     job->pair.metrics = work.lane_metrics[i];
     job->pair.alpha_background = work.alpha_background;
     job->pair.weights = work.weights.view();
@@ -302,6 +349,7 @@ void Pipeline::OnJobDone(PairWork& work, Lane lane, Job& job, const absl::Status
   }
   if (work.pending.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
   Join(work);
+  if (!work.reference_id.empty()) references_.Trim(absl::Now());
   std::int64_t output_bytes = 0;
   for (const std::int64_t bytes : work.lane_output_bytes) output_bytes += bytes;
   // Summing, converting and copying megabytes would keep this slot from its next batch; a few numbers would not.

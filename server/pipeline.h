@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@
 #include "server/budget.h"
 #include "server/composition.h"
 #include "server/decode/decode.h"
+#include "server/reference_store.h"
 #include "server/region_weights.h"
 #include "server/telemetry.h"
 #include "server/worker_pool.h"
@@ -26,6 +28,7 @@ namespace likeness::server {
 struct PipelineOptions {
   ImageLimits image_limits;
   BatcherOptions batcher;
+  ReferenceStoreOptions references;
   int decode_threads = 0;
   std::int64_t max_output_bytes = std::int64_t{512} << 20;
   std::int64_t max_in_flight_bytes = std::int64_t{2} << 30;
@@ -35,18 +38,31 @@ struct PipelineOptions {
 
 using DeviceFailed = std::function<void(const absl::Status& why)>;
 
+// An image on its way into memory.
+struct Arrival {
+  const char* name;
+  ImageSource source = {};
+  FileHeader header = {};  // of an encoded file
+  Image decoded = {};      // likewise
+  ImageView view = {};     // shape first, pixels once they are decoded
+};
+
 // One request on its way. Made by the caller, who keeps it until `done` was called and the reply has left: the budget
 // counts it for exactly as long as it exists.
 struct PairWork {
   explicit PairWork(ByteBudget* budget) : lease(budget) {}
 
   // Filled by the caller. Views must stay valid until `done` is called.
-  ImageSource reference;
-  ImageSource distorted;
+  Arrival reference{.name = "reference"};
+  Arrival distorted{.name = "distorted"};
+  // Instead of reference's source: an image of the store by its id, or one that the caller holds.
+  std::string reference_id;
+  std::shared_ptr<StoredReference> kept;
   std::vector<MetricAsk> metrics;
   RegionWeights region_weights;
   double alpha_background = 1.0;
   std::int64_t message_bytes = 0;
+  std::int64_t output_limit_bytes = std::numeric_limits<std::int64_t>::max();  // beside the pipeline's own
   absl::Time deadline = absl::InfiniteFuture();
   std::shared_ptr<const std::atomic<bool>> cancelled;
   // Called exactly once, on a thread of the pipeline, when Start returned OK. May destroy this PairWork.
@@ -64,8 +80,6 @@ struct PairWork {
   // The pipeline's own.
   Lease lease;
   absl::Time received_at;
-  Image decoded[2];
-  ImageView views[2];
   std::int64_t scratch_bytes = 0;  // most that decoding holds at one time beside what it makes
   Image weights;                   // empty: all pixels count alike
   // Metrics of a lane, terms of compositions among them, and where their results go: into `outcomes`, which keeps its
@@ -80,6 +94,23 @@ struct PairWork {
   absl::Duration lane_compute_time[kLaneCount];
   int lane_batch_size[kLaneCount] = {0, 0};
   std::atomic<int> pending{0};
+};
+
+// One image on its way to being kept; made and kept as PairWork is.
+struct KeepWork {
+  explicit KeepWork(ByteBudget* budget) : lease(budget) {}
+
+  // Filled by the caller, as of PairWork.
+  Arrival image{.name = "image"};
+  std::int64_t message_bytes = 0;
+  absl::Time deadline = absl::InfiniteFuture();
+  std::shared_ptr<const std::atomic<bool>> cancelled;
+  std::function<void()> done;
+
+  // Filled by the pipeline.
+  absl::Status status;
+  std::shared_ptr<StoredReference> kept;
+  Lease lease;
 };
 
 // Thread safe. A metric that cannot be computed fails alone, in its outcome. The call fails when the images are at
@@ -98,20 +129,25 @@ class Pipeline {
   // Checks what is cheap, counts the message and returns; the rest happens elsewhere. Does not block. Not OK: `done`
   // will not be called. RESOURCE_EXHAUSTED: no room.
   absl::Status Start(PairWork& work);
+  // The same for an image to be kept. It is in no store yet.
+  absl::Status Start(KeepWork& work);
+
+  ReferenceStore& references() { return references_; }
 
  private:
   // Each runs on a worker. Prepare and what it calls return the status that the call fails with.
   void Prepare(PairWork& work);
-  absl::Status Admit(PairWork& work, FileHeader (&headers)[2]);
+  absl::Status Admit(PairWork& work);
+  absl::Status Keep(KeepWork& work);
   absl::Status ResolveMetrics(PairWork& work);
   absl::Status Resolve(const MetricAsk& ask, MetricOutcome& outcome) const;
   // One plan, or one for each term.
   absl::StatusOr<std::vector<Plan>> MakePlans(const PairWork& work, const MetricAsk& ask,
                                               const MetricOutcome& outcome) const;
   static void AddToLane(PairWork& work, Scored& scored, const Plan& plan);
-  absl::Status Decode(PairWork& work, const FileHeader (&headers)[2]);
+  absl::Status Decode(PairWork& work);
   // Counts `bytes` more, or says why not.
-  absl::Status Charge(PairWork& work, std::int64_t bytes);
+  absl::Status Charge(Lease& lease, std::int64_t bytes);
   void Enqueue(PairWork& work);
   void OnJobDone(PairWork& work, Lane lane, Job& job, const absl::Status& status);
   static void Join(PairWork& work);
@@ -122,6 +158,7 @@ class Pipeline {
   const Scorer& scorer_;
   Telemetry& telemetry_;
   ByteBudget budget_;
+  ReferenceStore references_;
   // Jobs end in posts to the workers, and workers submit jobs: the batcher, made last, drains into living workers; by
   // then nothing is left to submit, because the service waits until it is idle.
   WorkerPool workers_;

@@ -16,6 +16,7 @@ inline constexpr char kBadImage[] = "BAD_IMAGE";
 inline constexpr char kUnsupportedImage[] = "UNSUPPORTED_IMAGE";
 inline constexpr char kNonFinitePixel[] = "NON_FINITE_PIXEL";
 inline constexpr char kUnknownMetric[] = "UNKNOWN_METRIC";
+inline constexpr char kUnknownReference[] = "UNKNOWN_REFERENCE";
 inline constexpr char kBadParameter[] = "BAD_PARAMETER";
 inline constexpr char kImageTooLarge[] = "IMAGE_TOO_LARGE";
 inline constexpr char kServerBusy[] = "SERVER_BUSY";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "kernels/base/status_macros.h"
 #include "server/build_info.h"
 #include "server/error.h"
 #include "server/reason.h"
@@ -24,11 +25,11 @@ PipelineOptions OptionsOf(const ServerConfig& config, const Scorer& scorer) {
   options.max_output_bytes = config.max_output_bytes;
   options.max_in_flight_bytes = config.max_in_flight_bytes;
   options.max_metrics = config.max_metrics;
+  options.references.capacity_bytes = config.reference_bytes;
+  options.references.time_to_live = absl::Seconds(config.reference_seconds);
   options.retry_delay = absl::Milliseconds(config.retry_delay_ms);
   return options;
 }
-
-const char kNotInThisVersion[] = "is not in this version; send both images with Score";
 
 }  // namespace
 
@@ -82,10 +83,7 @@ class Service::ScoreCall final : public grpc::ServerUnaryReactor {
 
  private:
   absl::Status Start(const grpc::CallbackServerContext& context) {
-    if (service_.draining_.load()) {
-      return WithReason(absl::UnavailableError("this server is shutting down; send the request to another one"),
-                        kDraining);
-    }
+    RETURN_IF_ERROR(service_.CheckAccepting());
     absl::Status status = FromProto(request_, work_);
     if (!status.ok()) return status;
     work_.deadline = absl::FromChrono(context.deadline());
@@ -102,18 +100,8 @@ class Service::ScoreCall final : public grpc::ServerUnaryReactor {
     replied_at_ = absl::Now();
     ToProto(request_, work_, response_);
     *response_->mutable_provenance() = service_.provenance_;
-    for (int i = 0; i < response_->results_size(); ++i) {
-      const absl::Status& status = work_.outcomes[i].result.status;
-      const std::string& metric = response_->results(i).metric();
-      if (status.ok()) {
-        service_.telemetry_.ObserveScore(metric, work_.outcomes[i].result.score);
-      } else {
-        service_.telemetry_.CountMetricFailure(metric, status.code());
-      }
-      for (const v1::TermResult& term : response_->results(i).terms()) {
-        if (term.has_score()) service_.telemetry_.ObserveScore(term.metric(), term.score());
-      }
-    }
+    service_.Observe(work_, response_->results());
+    if (!work_.reference_id.empty()) service_.ShowReferences();
     Reply(absl::OkStatus());
   }
 
@@ -136,8 +124,67 @@ class Service::ScoreCall final : public grpc::ServerUnaryReactor {
   PairWork work_;
 };
 
+// One PutReference call. Deletes itself.
+class Service::KeepCall final : public grpc::ServerUnaryReactor {
+ public:
+  KeepCall(Service* service, const grpc::CallbackServerContext& context, const v1::PutReferenceRequest& request,
+           v1::PutReferenceResponse* response)
+      : service_(*service), response_(*response), work_(&service->pipeline_.budget()) {
+    service_.OnScoreBegin();
+    absl::Status status = Start(context, request);
+    if (!status.ok()) Reply(std::move(status));
+  }
+
+  void OnCancel() override { cancelled_->store(true, std::memory_order_relaxed); }
+
+  void OnDone() override {
+    service_.telemetry_.CountRequest("PutReference", code_, absl::Now() - received_at_);
+    Service& service = service_;
+    delete this;
+    service.OnScoreEnd();
+  }
+
+ private:
+  absl::Status Start(const grpc::CallbackServerContext& context, const v1::PutReferenceRequest& request) {
+    RETURN_IF_ERROR(service_.CheckAccepting());
+    RETURN_IF_ERROR(service_.pipeline_.references().CheckRoom(0));
+    RETURN_IF_ERROR(FromProto(request.image(), work_));
+    work_.deadline = absl::FromChrono(context.deadline());
+    work_.cancelled = cancelled_;
+    work_.done = [this] { OnKept(); };
+    return service_.pipeline_.Start(work_);
+  }
+
+  void OnKept() {
+    absl::Status status = work_.status;
+    ReferenceStore& store = service_.pipeline_.references();
+    if (status.ok()) status = store.CheckRoom(work_.kept->bytes());
+    if (status.ok()) {
+      response_.set_reference_id(store.Put(std::move(work_.kept), absl::Now()));
+      service_.ShowReferences();
+    }
+    Reply(std::move(status));
+  }
+
+  // The call may be gone when Finish returns.
+  void Reply(absl::Status status) {
+    code_ = status.code();
+    const std::string reason = ReasonOf(status);
+    if (!reason.empty()) service_.telemetry_.CountRejection(reason);
+    Finish(ToGrpcStatus(status));
+  }
+
+  Service& service_;
+  v1::PutReferenceResponse& response_;
+  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  const absl::Time received_at_ = absl::Now();
+  absl::StatusCode code_ = absl::StatusCode::kOk;
+  KeepWork work_;
+};
+
 Service::Service(const ServerConfig& config, const Scorer& scorer, Telemetry& telemetry, DeviceFailed device_failed)
     : telemetry_(telemetry),
+      max_output_bytes_(config.max_output_bytes),
       allocator_(std::make_unique<TimedAllocator>()),
       pipeline_(OptionsOf(config, scorer), scorer, telemetry, std::move(device_failed)) {
   SetMessageAllocatorFor_Score(allocator_.get());
@@ -156,6 +203,26 @@ Service::Service(const ServerConfig& config, const Scorer& scorer, Telemetry& te
 }
 
 void Service::StartDraining() { draining_.store(true); }
+
+void Service::Observe(const PairWork& work, const google::protobuf::RepeatedPtrField<v1::MetricResult>& results) {
+  for (int i = 0; i < results.size(); ++i) {
+    const absl::Status& status = work.outcomes[i].result.status;
+    const std::string& metric = results[i].metric();
+    if (status.ok()) {
+      telemetry_.ObserveScore(metric, work.outcomes[i].result.score);
+    } else {
+      telemetry_.CountMetricFailure(metric, status.code());
+    }
+    for (const v1::TermResult& term : results[i].terms()) {
+      if (term.has_score()) telemetry_.ObserveScore(term.metric(), term.score());
+    }
+  }
+}
+
+absl::Status Service::CheckAccepting() const {
+  if (!draining_.load()) return absl::OkStatus();
+  return WithReason(absl::UnavailableError("this server is shutting down; send the request to another one"), kDraining);
+}
 
 bool Service::WaitIdle(absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
@@ -211,20 +278,28 @@ grpc::ServerBidiReactor<v1::ScoreRequest, v1::ScoreResponse>* Service::ScoreStre
     explicit Refusal(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
     void OnDone() override { delete this; }
   };
-  const absl::Status status = absl::UnimplementedError(std::string("ScoreStream ") + kNotInThisVersion);
+  const absl::Status status = absl::UnimplementedError("ScoreStream is not in this version; send each pair with Score");
   telemetry_.CountRequest("ScoreStream", status.code(), absl::ZeroDuration());
   return new Refusal(status);
 }
 
-grpc::ServerUnaryReactor* Service::PutReference(grpc::CallbackServerContext* context, const v1::PutReferenceRequest*,
-                                                v1::PutReferenceResponse*) {
-  return Answer(context, "PutReference", absl::UnimplementedError(std::string("PutReference ") + kNotInThisVersion));
+grpc::ServerUnaryReactor* Service::PutReference(grpc::CallbackServerContext* context,
+                                                const v1::PutReferenceRequest* request,
+                                                v1::PutReferenceResponse* response) {
+  return new KeepCall(this, *context, *request, response);
 }
 
 grpc::ServerUnaryReactor* Service::DeleteReference(grpc::CallbackServerContext* context,
-                                                   const v1::DeleteReferenceRequest*, v1::DeleteReferenceResponse*) {
-  return Answer(context, "DeleteReference",
-                absl::UnimplementedError(std::string("DeleteReference ") + kNotInThisVersion));
+                                                   const v1::DeleteReferenceRequest* request,
+                                                   v1::DeleteReferenceResponse*) {
+  const absl::Status status = pipeline_.references().Delete(request->reference_id(), absl::Now());
+  ShowReferences();
+  return Answer(context, "DeleteReference", status);
+}
+
+void Service::ShowReferences() {
+  const ReferenceStore::Usage usage = pipeline_.references().usage();
+  telemetry_.SetReferences(usage.count, usage.bytes);
 }
 
 }  // namespace likeness::server

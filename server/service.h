@@ -32,6 +32,8 @@ class Service final : public v1::ScoringService::CallbackService {
 
   grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
                                   v1::ScoreResponse* response) override;
+  grpc::ServerUnaryReactor* ScoreMany(grpc::CallbackServerContext* context, const v1::ScoreManyRequest* request,
+                                      v1::ScoreManyResponse* response) override;
   grpc::ServerUnaryReactor* ListMetrics(grpc::CallbackServerContext* context, const v1::ListMetricsRequest* request,
                                         v1::ListMetricsResponse* response) override;
   grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context, const v1::GetServerInfoRequest* request,
@@ -46,16 +48,24 @@ class Service final : public v1::ScoringService::CallbackService {
 
  private:
   class ScoreCall;
+  class KeepCall;
+  class ManyCall;
   class TimedMessages;
   class TimedAllocator;
 
   // Counts and answers a call that needs no work.
   grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const char* method,
                                    const absl::Status& status);
+  // UNAVAILABLE while draining.
+  absl::Status CheckAccepting() const;
   void OnScoreBegin();
   void OnScoreEnd();
+  // Tells telemetry what became of a pair.
+  void Observe(const PairWork& work, const google::protobuf::RepeatedPtrField<v1::MetricResult>& results);
+  void ShowReferences();
 
   Telemetry& telemetry_;
+  const std::int64_t max_output_bytes_;
   v1::Provenance provenance_;
   v1::ListMetricsResponse metrics_;
   v1::GetServerInfoResponse info_;

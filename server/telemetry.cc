@@ -104,6 +104,8 @@ struct Telemetry::Impl {
   std::array<prometheus::Gauge*, kLaneCount> queue_bytes;
   prometheus::Gauge* in_flight_requests;
   prometheus::Gauge* in_flight_bytes;
+  prometheus::Gauge* reference_count;
+  prometheus::Gauge* reference_bytes;
   std::map<std::string, ScoreSeries> scores;
   std::shared_ptr<DeviceCollector> devices;
   // Last: its threads read the registry and the devices until it is gone.
@@ -143,6 +145,8 @@ Telemetry::Telemetry(const std::string& build, const std::string& backend, const
     impl_->queue_bytes[i] = &queue_bytes->Add(labels);
   }
   impl_->in_flight_requests = &gauges("likeness_in_flight_requests", "Score calls not yet answered")->Add({});
+  impl_->reference_count = &gauges("likeness_references", "Images kept with PutReference")->Add({});
+  impl_->reference_bytes = &gauges("likeness_reference_bytes", "What they and their features take")->Add({});
   impl_->in_flight_bytes =
       &gauges("likeness_in_flight_bytes", "Messages, images and replies counted against the budget")->Add({});
 
@@ -200,6 +204,11 @@ void Telemetry::SetQueue(Lane lane, int job_count, std::int64_t bytes) {
 void Telemetry::SetInFlight(std::int64_t request_count, std::int64_t bytes) {
   impl_->in_flight_requests->Set(static_cast<double>(request_count));
   impl_->in_flight_bytes->Set(static_cast<double>(bytes));
+}
+
+void Telemetry::SetReferences(std::int64_t count, std::int64_t bytes) {
+  impl_->reference_count->Set(static_cast<double>(count));
+  impl_->reference_bytes->Set(static_cast<double>(bytes));
 }
 
 void Telemetry::ObserveScore(const std::string& metric_id, double score) {

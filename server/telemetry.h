@@ -41,6 +41,7 @@ class Telemetry {
   void ObserveBatch(Lane lane, int pair_count);
   void SetQueue(Lane lane, int job_count, std::int64_t bytes);
   void SetInFlight(std::int64_t request_count, std::int64_t bytes);
+  void SetReferences(std::int64_t count, std::int64_t bytes);
   // Infinite scores are counted apart: one of them in a histogram would make its sum infinite for good.
   // Only metrics of the constructor's list are observed: the sums of different compositions have nothing in common.
   void ObserveScore(const std::string& metric_id, double score);

@@ -11,12 +11,19 @@ namespace likeness::server {
 
 // Fills the caller's part of `work` but for deadline, cancelled and done. `work` then holds views into `request`.
 // INVALID_ARGUMENT: an image without a source, a value that means nothing here or is out of its bounds, a metric that
-// is neither a name nor a sum. UNIMPLEMENTED: reference_id.
+// is neither a name nor a sum.
 absl::Status FromProto(const v1::ScoreRequest& request, PairWork& work);
+// The same for the pair of one of several distorted images; its reference is for the caller to fill.
+absl::Status FromProto(const v1::ScoreManyRequest& request, int index, PairWork& work);
+// INVALID_ARGUMENT: the id is empty.
+absl::StatusOr<std::string> ToReferenceId(const v1::Image& image);
+absl::Status FromProto(const v1::Image& image, KeepWork& work);
 
 // Fills results and timing; frees each map and gradient once it is in `response`. A tensor that float16 cannot hold
 // fails its metric, in its outcome as well.
 void ToProto(const v1::ScoreRequest& request, PairWork& work, v1::ScoreResponse* response);
+// The same; a pair that failed as a whole leaves its code and message.
+void ToProto(PairWork& work, v1::PairScores* scores);
 
 v1::Direction ToProto(Direction direction);
 void ToProto(const ParameterValue& value, v1::ParameterValue* out);

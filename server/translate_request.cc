@@ -62,8 +62,9 @@ absl::StatusOr<ImageSource> ToSource(const v1::Image& image, const std::string& 
     case v1::Image::kEncoded:
       return ImageSource(EncodedFile{image.encoded()});
     case v1::Image::kReferenceId:
-      return absl::UnimplementedError(
-          absl::StrCat(name, ": this version keeps no images; send reference_id's image as raw or encoded"));
+      return BadImage(absl::StrCat(name,
+                                   " is a reference_id; only a pair's reference may be a kept image, send this one "
+                                   "as raw or encoded"));
     case v1::Image::SOURCE_NOT_SET:
       break;
   }
@@ -197,19 +198,47 @@ absl::StatusOr<MetricAsk> FromProto(const v1::MetricRequest& request, const std:
   return ask;
 }
 
-}  // namespace
-
-absl::Status FromProto(const v1::ScoreRequest& request, PairWork& work) {
-  ASSIGN_OR_RETURN(work.reference, ToSource(request.reference(), "reference"));
-  ASSIGN_OR_RETURN(work.distorted, ToSource(request.distorted(), "distorted"));
+// What to measure, of either request.
+template <class Request>
+absl::Status FromMeasure(const Request& request, PairWork& work) {
   RETURN_IF_ERROR(FromProto(request.weights(), work.region_weights));
   if (request.has_alpha_background()) work.alpha_background = request.alpha_background();
-  work.message_bytes = static_cast<std::int64_t>(request.ByteSizeLong());
   work.metrics.reserve(request.metrics_size());
   for (int i = 0; i < request.metrics_size(); ++i) {
     ASSIGN_OR_RETURN(MetricAsk ask, FromProto(request.metrics(i), absl::StrCat("metrics[", i, "]")));
     work.metrics.push_back(std::move(ask));
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status FromProto(const v1::ScoreRequest& request, PairWork& work) {
+  if (request.reference().has_reference_id()) {
+    ASSIGN_OR_RETURN(work.reference_id, ToReferenceId(request.reference()));
+  } else {
+    ASSIGN_OR_RETURN(work.reference.source, ToSource(request.reference(), "reference"));
+  }
+  ASSIGN_OR_RETURN(work.distorted.source, ToSource(request.distorted(), "distorted"));
+  work.message_bytes = static_cast<std::int64_t>(request.ByteSizeLong());
+  return FromMeasure(request, work);
+}
+
+absl::Status FromProto(const v1::ScoreManyRequest& request, int index, PairWork& work) {
+  const v1::Image& image = request.distorted(index);
+  ASSIGN_OR_RETURN(work.distorted.source, ToSource(image, "distorted"));
+  work.message_bytes = static_cast<std::int64_t>(image.ByteSizeLong());
+  return FromMeasure(request, work);
+}
+
+absl::StatusOr<std::string> ToReferenceId(const v1::Image& image) {
+  if (!image.reference_id().empty()) return image.reference_id();
+  return BadImage("reference.reference_id is empty; name an image of PutReference");
+}
+
+absl::Status FromProto(const v1::Image& image, KeepWork& work) {
+  ASSIGN_OR_RETURN(work.image.source, ToSource(image, work.image.name));
+  work.message_bytes = static_cast<std::int64_t>(image.ByteSizeLong());
   return absl::OkStatus();
 }
 

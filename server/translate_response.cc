@@ -83,14 +83,13 @@ void CompositionToProto(const MetricAsk& ask, const MetricOutcome& outcome, v1::
   }
 }
 
-}  // namespace
-
-void ToProto(const v1::ScoreRequest& request, PairWork& work, v1::ScoreResponse* response) {
-  response->set_request_id(request.request_id());
+// Of a response, or of one pair's part of one.
+template <class Message>
+void OutcomesToProto(PairWork& work, Message* message) {
   for (std::size_t i = 0; i < work.outcomes.size(); ++i) {
     const MetricAsk& ask = work.metrics[i];
     MetricOutcome& outcome = work.outcomes[i];
-    v1::MetricResult* const out = response->add_results();
+    v1::MetricResult* const out = message->add_results();
     absl::Status& status = outcome.result.status;
     if (status.ok()) status = TensorsToProto(outcome.result, ask.half_output, out);
     if (ask.is_composition()) {
@@ -107,11 +106,27 @@ void ToProto(const v1::ScoreRequest& request, PairWork& work, v1::ScoreResponse*
       out->set_message(std::string(status.message()));
     }
   }
-  v1::Timing* const timing = response->mutable_timing();
+  v1::Timing* const timing = message->mutable_timing();
   timing->set_decode_seconds(absl::ToDoubleSeconds(work.decode_time));
   timing->set_queue_seconds(absl::ToDoubleSeconds(work.queue_time));
   timing->set_compute_seconds(absl::ToDoubleSeconds(work.compute_time));
   timing->set_batch_size(work.batch_size);
+}
+
+}  // namespace
+
+void ToProto(const v1::ScoreRequest& request, PairWork& work, v1::ScoreResponse* response) {
+  response->set_request_id(request.request_id());
+  OutcomesToProto(work, response);
+}
+
+void ToProto(PairWork& work, v1::PairScores* scores) {
+  if (work.status.ok()) {
+    OutcomesToProto(work, scores);
+    return;
+  }
+  scores->set_code(work.status.raw_code());
+  scores->set_message(std::string(work.status.message()));
 }
 
 }  // namespace likeness::server

@@ -19,6 +19,23 @@ Plan Walk(absl::Span<const PlannedProgram> programs, int bytes_per_sample, Works
   return plan;
 }
 
+template <class MakeSchedule>
+JointPlan PlanBy(absl::Span<const PlannedProgram> programs, int bytes_per_sample, MakeSchedule make_schedule) {
+  JointPlan joint;
+  Survey survey;
+  {
+    Workspace surveyed;
+    Walk(programs, bytes_per_sample, surveyed, &survey);
+  }
+  joint.schedule = make_schedule(survey);
+  joint.shared = survey.Shared();
+  Workspace workspace;
+  workspace.Follow(&joint.schedule);
+  joint.plan = Walk(programs, bytes_per_sample, workspace, nullptr);
+  workspace.Follow(nullptr);
+  return joint;
+}
+
 }  // namespace
 
 Plan PlanAlone(const PlannedProgram& program, int bytes_per_sample) {
@@ -27,19 +44,14 @@ Plan PlanAlone(const PlannedProgram& program, int bytes_per_sample) {
 }
 
 JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, int bytes_per_sample) {
-  JointPlan joint;
-  Survey survey;
-  {
-    Workspace surveyed;
-    Walk(programs, bytes_per_sample, surveyed, &survey);
-  }
-  joint.schedule = survey.MakeSchedule();
-  joint.shared = survey.Shared();
-  Workspace workspace;
-  workspace.Follow(&joint.schedule);
-  joint.plan = Walk(programs, bytes_per_sample, workspace, nullptr);
-  workspace.Follow(nullptr);
-  return joint;
+  return PlanBy(programs, bytes_per_sample, [](const Survey& survey) { return survey.MakeSchedule(); });
+}
+
+JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, int bytes_per_sample, KeptValues& kept) {
+  return PlanBy(programs, bytes_per_sample, [&](const Survey& survey) {
+    return survey.MakeSchedule(
+        [&](std::uint64_t identity, std::int64_t bytes) { return kept.Decide(identity, bytes); });
+  });
 }
 
 }  // namespace likeness

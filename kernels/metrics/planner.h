@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "kernels/metrics/kept_values.h"
 #include "kernels/metrics/program.h"
 #include "kernels/ops/sharing.h"
 
@@ -24,5 +25,7 @@ struct JointPlan {
   std::vector<SharedStep> shared;
 };
 JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, int bytes_per_sample);
+// The same with values of the reference kept: its features in memory that the plan does not count.
+JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, int bytes_per_sample, KeptValues& kept);
 
 }  // namespace likeness

@@ -6,7 +6,7 @@
 
 namespace likeness {
 
-std::int64_t Workspace::Bytes(const Node& node) const {
+std::int64_t Workspace::Bytes(const Node& node) {
   const Shape& shape = node.shape;
   // One vector beyond the last row, so that a kernel may always load whole vectors.
   return RowStride(shape.width) * shape.height * std::int64_t{shape.channels} * node.bytes_per_sample +
@@ -29,11 +29,12 @@ Node* Workspace::NewNode(const Shape& shape, int bytes_per_sample, bool scalar) 
   return node;
 }
 
-void Workspace::Follow(const Schedule* schedule) {
+void Workspace::Follow(const Schedule* schedule, const std::vector<void*>& outside) {
   // A program that took other steps than its plan is our bug, and its values would be somebody else's.
   if (schedule_ != nullptr && next_step_ != schedule_->steps().size()) std::abort();
   schedule_ = schedule;
   next_step_ = 0;
+  outside_ = outside;
   kept_.assign(schedule == nullptr ? 0 : schedule->value_count(), nullptr);
 }
 
@@ -50,6 +51,12 @@ Node* Workspace::Alias(Node* owner) {
 Node* Workspace::NewStep(const Shape& shape, int bytes_per_sample, bool scalar) {
   if (schedule_ == nullptr) return NewNode(shape, bytes_per_sample, scalar);
   const ScheduledStep& step = schedule_->steps().at(next_step_++);
+  if (step.kept >= 0) {
+    Node* node = BareNode(shape, bytes_per_sample, scalar);
+    if (!outside_.empty()) node->outside = outside_[step.kept];
+    node->known = !step.compute;
+    return node;
+  }
   if (step.compute) {
     Node* node = NewNode(shape, bytes_per_sample, scalar);
     if (!step.keep) return node;
@@ -85,6 +92,7 @@ void Workspace::ReleaseData(Node* node) {
     arena_.Free(node->data_offset);
   }
   node->data_offset = -1;
+  node->outside = nullptr;
 }
 
 void Workspace::Release(Node* node) {

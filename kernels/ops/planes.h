@@ -58,6 +58,7 @@ struct Node {
   int handles = 0;    // of any kind
   int data_uses = 0;  // handles that keep the data
   std::int64_t data_offset = -1;
+  void* outside = nullptr;  // the data, where it is not in the arena: it outlives the program
   std::int64_t gradient_offset = -1;
   Node* data_owner = nullptr;  // whose data this is, when an equal step of another program made it
   bool known = false;          // the data is there already, or nobody will read it: there is nothing to compute
@@ -70,8 +71,9 @@ class Workspace {
  public:
   Arena& arena() { return arena_; }
 
-  // The programs that run next share steps as the schedule says, which must outlive them; null ends that.
-  void Follow(const Schedule* schedule);
+  // The programs that run next share steps as the schedule says, which must outlive them; null ends that. `outside`:
+  // where Schedule::kept lies; only counted without.
+  void Follow(const Schedule* schedule, const std::vector<void*>& outside = {});
   // While set, steps are noted there. Only on a device that computes nothing.
   void set_survey(Survey* survey) { survey_ = survey; }
   Survey* survey() const { return survey_; }
@@ -83,9 +85,9 @@ class Workspace {
   std::int64_t AllocateGradient(const Node& node);
   void ReleaseData(Node* node);
   void Release(Node* node);
+  static std::int64_t Bytes(const Node& node);
 
  private:
-  std::int64_t Bytes(const Node& node) const;
   Node* BareNode(const Shape& shape, int bytes_per_sample, bool scalar);
   Node* Alias(Node* owner);
 
@@ -93,6 +95,7 @@ class Workspace {
   const Schedule* schedule_ = nullptr;
   std::size_t next_step_ = 0;
   std::vector<Node*> kept_;  // by value: what later programs will read
+  std::vector<void*> outside_;
   Survey* survey_ = nullptr;
   std::deque<Node> nodes_;
   std::vector<Node*> free_nodes_;

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <string>
 #include <type_traits>
@@ -26,17 +27,33 @@ struct ScheduledStep {
   bool compute = true;
   bool reads_data = true;  // else the step's value is only a name for what others computed from it
   bool keep = false;       // a later step reads the data
+  int kept = -1;           // which of Schedule::kept has the data, if any
+};
+
+// A value that outlives the programs, in memory of the caller's.
+struct KeptStep {
+  std::uint64_t identity;
+  std::int64_t bytes;
+};
+
+// What becomes of a value of the reference alone that steps on the pair read.
+enum class Keeping {
+  kNot,   // computed with the rest
+  kAdd,   // computed into memory that outlives the programs
+  kHave,  // there already
 };
 
 class Schedule {
  public:
   const std::vector<ScheduledStep>& steps() const { return steps_; }
   int value_count() const { return value_count_; }
+  const std::vector<KeptStep>& kept() const { return kept_; }
 
  private:
   friend class Survey;
   std::vector<ScheduledStep> steps_;
   int value_count_ = 0;
+  std::vector<KeptStep> kept_;
 };
 
 // What a step is, so that equal steps have equal keys.
@@ -45,9 +62,11 @@ class StepKey {
   explicit StepKey(const char* op) : op_(op), bytes_(op) { bytes_.push_back('\0'); }
 
   const char* op() const { return op_; }
-  const std::string& bytes() const { return bytes_; }
+  const std::string& bytes() const { return bytes_; }  // inputs left out
   const std::vector<const Node*>& inputs() const { return inputs_; }
   bool comparable() const { return comparable_; }
+  // Reads the reference image itself.
+  bool loads_reference() const { return loads_reference_; }
 
   template <class Item>
   void Add(const std::vector<Item>& items) {
@@ -63,6 +82,7 @@ class StepKey {
       part.AddTo(*this);
     } else {
       bytes_.append(typeid(Part).name()).push_back('\0');
+      if constexpr (requires { IsReference(part); }) loads_reference_ = loads_reference_ || IsReference(part);
       if constexpr (!std::is_empty_v<Part>) {
         if constexpr (std::is_trivially_copyable_v<Part>) {
           AddBytes(part);
@@ -74,10 +94,7 @@ class StepKey {
   }
 
  private:
-  void AddInput(const DataHandle& input) {
-    inputs_.push_back(input.slot().node());
-    AddBytes(input.slot().node()->value);
-  }
+  void AddInput(const DataHandle& input) { inputs_.push_back(input.slot().node()); }
   template <class Part>
   void AddBytes(Part part) {
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
@@ -90,6 +107,7 @@ class StepKey {
   std::string bytes_;
   std::vector<const Node*> inputs_;
   bool comparable_ = true;
+  bool loads_reference_ = false;
 };
 
 // One value that several programs make.
@@ -108,6 +126,10 @@ class Survey {
   void NoteOutput(const DataHandle& output) { NoteRead(output.slot().node()); }
 
   Schedule MakeSchedule() const;
+  // The same for programs on a reference that others will be scored against. `decide` is asked of each value that
+  // depends on the reference alone and that a step on the pair reads; its identity is the same in every survey of this
+  // process. Values that only lead to those which are there already are not computed.
+  Schedule MakeSchedule(const std::function<Keeping(std::uint64_t identity, std::int64_t bytes)>& decide) const;
   // Steps that more than one program takes and that at least one of them need not compute, in the order of computing.
   std::vector<SharedStep> Shared() const;
 
@@ -117,9 +139,15 @@ class Survey {
     Shape shape;
     std::vector<int> programs;     // of each occurrence
     std::vector<bool> reads_data;  // likewise
+    std::vector<int> inputs;
+    std::int64_t bytes = 0;
+    std::uint64_t identity = 0;
+    bool of_reference = false;  // and of nothing else
+    bool read_with_pair = false;
   };
 
   void NoteRead(const Node* node);
+  Value MakeValue(const Node& out, const StepKey& key) const;
 
   int program_ = -1;
   std::map<std::string, int> value_of_key_;

@@ -79,9 +79,11 @@ class Tape {
 
   // Memory for a kernel.
   PlanesView View(const DataHandle& value) const {
+    const Node& node = *value.slot().node();
+    if (node.outside != nullptr) return {node.outside, value.shape()};
     // A value whose data a schedule left out is being read: the survey missed a reader, which is our bug.
-    if (value.slot().node()->data_offset < 0) std::abort();
-    return {workspace_.arena().At(value.slot().node()->data_offset), value.shape()};
+    if (node.data_offset < 0) std::abort();
+    return {workspace_.arena().At(node.data_offset), value.shape()};
   }
   double* Values(const DataHandle& scalar) const { return static_cast<double*>(View(scalar).data); }
 

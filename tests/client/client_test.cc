@@ -49,6 +49,25 @@ class ScriptedService : public v1::ScoringService::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status ScoreMany(grpc::ServerContext*, const v1::ScoreManyRequest* request,
+                         v1::ScoreManyResponse* response) override {
+    const bool forgets = request->request_id() == "forget_one";
+    for (int i = forgets ? 1 : 0; i < request->distorted_size(); ++i) response->add_pairs()->set_code(i);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status PutReference(grpc::ServerContext*, const v1::PutReferenceRequest* request,
+                            v1::PutReferenceResponse* response) override {
+    response->set_reference_id("id of " + request->image().encoded());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status DeleteReference(grpc::ServerContext*, const v1::DeleteReferenceRequest* request,
+                               v1::DeleteReferenceResponse*) override {
+    if (request->reference_id() == "kept") return grpc::Status::OK;
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, "no " + request->reference_id());
+  }
+
   grpc::Status ListMetrics(grpc::ServerContext*, const v1::ListMetricsRequest*,
                            v1::ListMetricsResponse* response) override {
     response->add_metrics()->set_id("mae");
@@ -127,6 +146,25 @@ TEST_F(ClientTest, SuccessWithoutScoreIsTheServersError) {
 
 TEST_F(ClientTest, MissingResultIsTheServersError) {
   EXPECT_EQ(MakeClient()->Score(Ask({"forget_one"})).status().code(), absl::StatusCode::kInternal);
+}
+
+TEST_F(ClientTest, ScoresManyAndKeepsReferences) {
+  const auto client = MakeClient();
+  v1::ScoreManyRequest request;
+  request.add_distorted();
+  request.add_distorted();
+  const auto many = client->ScoreMany(request);
+  ASSERT_TRUE(many.ok()) << many.status();
+  EXPECT_EQ(many->pairs(1).code(), 1);
+  request.set_request_id("forget_one");
+  EXPECT_EQ(client->ScoreMany(request).status().code(), absl::StatusCode::kInternal);
+  v1::Image image;
+  image.set_encoded("a file");
+  const auto id = client->PutReference(image);
+  ASSERT_TRUE(id.ok()) << id.status();
+  EXPECT_EQ(*id, "id of a file");
+  EXPECT_TRUE(client->DeleteReference("kept").ok());
+  EXPECT_EQ(client->DeleteReference("other"), absl::NotFoundError("no other"));
 }
 
 TEST_F(ClientTest, KeepsCodeMessageAndErrorDetails) {

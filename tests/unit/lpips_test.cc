@@ -274,6 +274,56 @@ TEST(Lpips, NetworksShareTheConvolutionsThatTheyHaveInCommon) {
   }
 }
 
+// Features of the reference are taken from the job before, and no bit changes: also not for other metrics of the same
+// trunk, another background under alpha, or where there is no room.
+TEST(Lpips, AKeptReferenceChangesNoBit) {
+  const Pair first = ScenePair(45, 33), other = RandomFloatPair(45, 33, 4, 7, /*flat=*/false);
+  const std::vector<std::vector<MetricRequest>> asked = {
+      {Request("lpips_alex", {}, true, true)},
+      {Request("lpips_vgg"), Request("lpips_alex"), Request("dists", {}, false, true), Request("mae")},
+      {Request("lpips_vgg:torchmetrics", {}, true, true), Request("lpips_squeeze"), Request("dists")}};
+  for (const std::string& set : AllInstructionSets()) {
+    if (set == "oracle") continue;
+    SCOPED_TRACE(set);
+    const Scorer& scorer = LpipsScorer(set, SyntheticFolder());
+    for (const std::int64_t capacity : {std::int64_t{0}, std::int64_t{1} << 20, std::int64_t{1} << 30}) {
+      KeptReference kept(capacity);
+      std::int64_t bytes = 0;
+      for (const double background : {1.0, 0.25}) {
+        for (const std::vector<MetricRequest>& requests : asked) {
+          std::vector<ResolvedMetric> metrics;
+          for (const MetricRequest& request : requests) metrics.push_back(*scorer.Resolve(request));
+          std::vector<PairJob> jobs(4);  // the last two keep nothing
+          std::vector<PairJob*> pointers;
+          for (std::size_t i = 0; i < jobs.size(); ++i) {
+            jobs[i].reference = other.reference.view();
+            jobs[i].distorted = i % 2 == 0 ? other.distorted.view() : first.distorted.view();
+            jobs[i].metrics = metrics;
+            jobs[i].alpha_background = background;
+            jobs[i].kept = i < 2 ? &kept : nullptr;
+            pointers.push_back(&jobs[i]);
+          }
+          scorer.Score(pointers);
+          for (int i = 0; i < 2; ++i) {
+            for (std::size_t k = 0; k < requests.size(); ++k) {
+              const MetricResult &with = jobs[i].results[k], &without = jobs[i + 2].results[k];
+              SCOPED_TRACE(absl::StrCat(requests[k].id, " ", i));
+              ASSERT_TRUE(with.status.ok()) << with.status;
+              EXPECT_EQ(with.score, without.score);
+              EXPECT_TRUE(SameBits(with.map, without.map));
+              EXPECT_TRUE(SameBits(with.gradient, without.gradient));
+            }
+          }
+          EXPECT_GE(kept.bytes(), bytes);
+          EXPECT_LE(kept.bytes(), capacity);
+          bytes = kept.bytes();
+        }
+      }
+      EXPECT_EQ(bytes > 0, capacity > 0);
+    }
+  }
+}
+
 // The gate of Precision::kFast: how far it may be off. Elsewhere it is what was computed that is said.
 TEST(Lpips, FastIsCloseWhereTheProcessorHasIt) {
   const Pair pair = ScenePair(96, 64);

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "kernels/metrics/planner.h"
+#include "kernels/metrics/registry.h"
 #include "tests/support/scoring.h"
 
 namespace likeness::testing {
@@ -84,6 +86,36 @@ TEST(Sharing, AJointWorkspaceThatExceedsASlotFallsBackToOneByOne) {
     ASSERT_TRUE(job.results[i].status.ok()) << job.results[i].status;
     EXPECT_EQ(job.results[i].score,
               ScoreOne(ScorerFor("oracle", false), requests[i], job.reference, job.distorted).score);
+  }
+}
+
+// With its features kept, the reference's half of a learned metric is not computed again.
+TEST(Sharing, AKeptReferenceHalvesTheWork) {
+  const Parameters none;
+  const std::string convention = "v0.1";
+  const Settings settings(convention, none);
+  for (const std::string id : {"lpips_alex", "lpips_vgg"}) {
+    std::vector<PlannedProgram> program;
+    for (const MetricEntry* entry : MetricEntries()) {
+      if (entry->info().id != id) continue;
+      program.push_back({entry, {{128, 128, 3}, settings, false, false, false, Averaging::kOverPixels}});
+    }
+    ASSERT_EQ(program.size(), 1u);
+    KeptReference kept(std::int64_t{1} << 30);
+    const auto plan = [&] {
+      KeptValues values(kept, 0);
+      const JointPlan joint = PlanTogether(program, sizeof(float), values);
+      EXPECT_TRUE(values.Allocate(joint.schedule));
+      values.Publish();
+      return joint.plan;
+    };
+    const Plan first = plan();
+    EXPECT_EQ(first.operations, PlanAlone(program[0], sizeof(float)).operations);
+    const std::int64_t bytes = kept.bytes();
+    EXPECT_GT(bytes, 0);
+    const Plan second = plan();
+    EXPECT_LT(second.operations, 0.52 * first.operations);
+    EXPECT_EQ(kept.bytes(), bytes);
   }
 }
 

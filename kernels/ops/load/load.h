@@ -14,6 +14,7 @@ namespace likeness {
 
 // Which of a pair's pictures.
 enum class Picture { kReference, kDistorted, kWeights };
+inline bool IsReference(Picture picture) { return picture == Picture::kReference; }
 
 // The distorted image is tracked, but as the tape's leaf: nothing is recorded.
 template <bool tracked, class T>
