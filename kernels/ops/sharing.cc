@@ -1,5 +1,6 @@
 #include "kernels/ops/sharing.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace likeness {
@@ -31,7 +32,9 @@ Survey::Value Survey::MakeValue(const Node& out, const StepKey& key) const {
 
 void Survey::Note(Node* out, const StepKey& key, bool tracked) {
   int value = static_cast<int>(values_.size());
-  if (key.comparable()) {
+  // What came of a step that the survey was not told of has no name.
+  if (key.comparable() &&
+      std::all_of(key.inputs().begin(), key.inputs().end(), [](const Node* input) { return input->value >= 0; })) {
     std::string bytes = key.bytes();
     for (const Node* input : key.inputs()) {
       bytes.append(reinterpret_cast<const char*>(&input->value), sizeof(input->value));

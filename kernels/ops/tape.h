@@ -50,6 +50,7 @@ class Tape {
   Tape& operator=(const Tape&) = delete;
 
   Device& device() { return device_; }
+  Workspace& workspace() { return workspace_; }
   bool wants_map() const { return wants_map_; }
 
   // One plane, the size of the image; empty: all pixels weigh alike. Only metrics that take weights are given any.
@@ -67,7 +68,7 @@ class Tape {
   Scalar<tracked> MakeScalar(int count, const char* op, const Part&... parts) {
     return Scalar<tracked>(MakeStep(tracked, {count, 1, 1}, true, op, parts...));
   }
-  // The same for programs that share nothing: those of learned metrics.
+  // The same for a value that no other program can know.
   template <bool tracked>
   Planes<tracked> MakeOwn(const Shape& shape) {
     return Planes<tracked>(Slot(&workspace_, workspace_.NewNode(shape, device_.bytes_per_sample(), false)));
@@ -132,6 +133,10 @@ class Tape {
   void Backward(const Scalar<true>& score) {
     const GradientView seed = Gradient(score.slot());
     Run({}, [&](auto& device) { device.Fill(static_cast<double*>(seed.planes.data), score.count(), 1.0); });
+    BackwardFromSeeds();
+  }
+  // The same from the gradients that the caller has put where Gradient says.
+  void BackwardFromSeeds() {
     while (!steps_.empty()) {
       if (steps_.back().output.node()->gradient_offset >= 0) steps_.back().run(steps_.back().closure, *this);
       steps_.pop_back();

@@ -369,19 +369,33 @@ TEST(Lpips, RefusesWhatIsTooSmallOrTooLarge) {
   EXPECT_EQ(nothing_left.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(absl::StrContains(nothing_left.message(), "larger images")) << nothing_left;
 
-  // A plan reads no pixels. 3840x2160 with gradient: more than the default slot of 2 GiB, both figures in the message.
+  // A plan reads no pixels. What DISTS has of 3840x2160 is more than the default slot of 2 GiB, both figures in the
+  // message; LPIPS goes through in windows, and of 15360x8640 it is the images themselves that are too large.
   ImageView view;
-  view.width = 3840;
-  view.height = 2160;
   view.channels = 3;
-  view.row_bytes = 3840 * 3;
-  const ResolvedMetric gradient = *scorer.Resolve(Request("lpips_vgg", {}, false, true));
-  const absl::Status refused = scorer.MakePlan(gradient, view, view).status();
+  const auto plan_of = [&](const MetricRequest& request, int width, int height) {
+    view.width = width;
+    view.height = height;
+    view.row_bytes = std::ptrdiff_t{width} * 3;
+    return scorer.MakePlan(*scorer.Resolve(request), view, view);
+  };
+  const absl::Status refused = plan_of(Request("dists"), 3840, 2160).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(absl::StrContains(refused.message(), "2147483648")) << refused;
+  for (const char* metric : {"lpips_alex", "lpips_vgg", "lpips_squeeze"}) {
+    for (const Precision precision : {Precision::kExact, Precision::kFast}) {
+      for (const bool gradient : {false, true}) {
+        MetricRequest request = Request(metric, {}, gradient, gradient);
+        request.precision = precision;
+        for (const auto& [width, height] : {std::pair(1920, 1080), std::pair(3840, 2160), std::pair(4000, 3000)}) {
+          EXPECT_TRUE(plan_of(request, width, height).ok()) << plan_of(request, width, height).status();
+        }
+        EXPECT_EQ(plan_of(request, 15360, 8640).status().code(), absl::StatusCode::kResourceExhausted);
+      }
+    }
+  }
   // 40 G multiply-adds for the two images of 256x256: 13 convolutions of VGG16.
-  view.width = view.height = 256;
-  const Plan plan = *scorer.MakePlan(*scorer.Resolve(Request("lpips_vgg")), view, view);
+  const Plan plan = *plan_of(Request("lpips_vgg"), 256, 256);
   EXPECT_NEAR(static_cast<double>(plan.operations), 2.0 * 2 * 20.06e9, 0.02 * 2 * 2 * 20.06e9);
 }
 

@@ -4,7 +4,7 @@
 #include "kernels/metrics/lpips/lpips_math.h"
 #include "kernels/metrics/mean_score.h"
 #include "kernels/metrics/settings.h"
-#include "kernels/ops/conv_trunk/conv_trunk.h"
+#include "kernels/ops/conv_trunk/tap_distances.h"
 #include "kernels/ops/map/map.h"
 #include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/resample/resample.h"
@@ -49,40 +49,30 @@ inline std::string CheckLpips(const TrunkSpec& spec, const Shape& image, const S
 template <class T, bool tracked>
 Output<tracked> RunLpips(T& t, const TrunkSpec& spec, const Planes<false>& reference, const Planes<tracked>& distorted,
                          const Settings& settings) {
-  const UnitLength length = settings.convention() == "torchmetrics" ? kTorchmetricsLength : kLpipsLength;
   const bool faceswap = settings.convention() == "faceswap";
-  const TrunkUse trunk = settings.Trunk(spec);
+  const UnitLength length = settings.convention() == "torchmetrics" ? kTorchmetricsLength : kLpipsLength;
   const Shape image = distorted.shape();
-  auto r = ImageFeatures(t, trunk, reference, kImageNetColor);
-  auto d = ImageFeatures(t, trunk, distorted, kImageNetColor);
-  Output<tracked> output;
-  Planes<tracked> sum;  // faceswap's
-  int tap = 0;
-  for (int layer = 0; layer < static_cast<int>(spec.convs.size()); layer += spec.Parts(layer)) {
-    const ConvSpec& conv = spec.convs[layer];
-    if (conv.pool_kernel > 0) {
-      r = PoolBefore(t, trunk, layer, r);
-      d = PoolBefore(t, trunk, layer, d);
-    }
-    const bool relu = !(faceswap && conv.linear);
-    r = ConvRelu(t, trunk, layer, r, relu);
-    d = ConvRelu(t, trunk, layer, d, relu);
-    if (!conv.tap) continue;
-    auto distance = TapDistance(t, trunk, tap, length, r, d);
-    if (faceswap) {
-      auto enlarged = ResizeBilinear(t, Crop(t, distance, FaceswapCrop(conv)), image.width, image.height);
+  const auto distances =
+      TapDistances(t, settings.Trunk(spec), {kImageNetColor, length, /*linear=*/faceswap}, reference, distorted);
+  if (faceswap) {
+    Planes<tracked> sum;
+    int tap = 0;
+    for (const ConvSpec& conv : spec.convs) {
+      if (!conv.tap) continue;
+      auto enlarged = ResizeBilinear(t, Crop(t, distances[tap], FaceswapCrop(conv)), image.width, image.height);
       sum = tap == 0 ? enlarged : Map(t, Plus{}, sum, enlarged);
-    } else {
-      auto mean = Mean(t, distance);
-      output.score = tap == 0 ? mean : MapScalars(t, Plus{}, output.score, mean);
-      if (t.wants_map()) {
-        Planes<false> enlarged = ResizeBilinear(t, distance.Detached(), image.width, image.height);
-        output.map = tap == 0 ? enlarged : Map(t, Plus{}, output.map, enlarged);
-      }
+      ++tap;
     }
-    ++tap;
+    return MeanScore(t, sum, 0, Linear{kFaceswapScale, 0.0});
   }
-  if (faceswap) return MeanScore(t, sum, 0, Linear{kFaceswapScale, 0.0});
+  Output<tracked> output;
+  for (const Planes<tracked>& distance : distances) {
+    auto mean = Mean(t, distance);
+    output.score = output.score.empty() ? mean : MapScalars(t, Plus{}, output.score, mean);
+    if (!t.wants_map()) continue;
+    Planes<false> enlarged = ResizeBilinear(t, distance.Detached(), image.width, image.height);
+    output.map = output.map.empty() ? enlarged : Map(t, Plus{}, output.map, enlarged);
+  }
   return output;
 }
 

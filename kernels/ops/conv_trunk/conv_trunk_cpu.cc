@@ -179,7 +179,7 @@ void ConvReluForward(Cpu&, const TrunkUse& trunk, int layer, bool relu, const Fe
   const ConvInput input(in, rounded);
   int channel = 0;
   for (int i = layer; i < layer + trunk.spec->Parts(layer); ++i) {
-    const BlockedConv& conv = trunk.prepared->forward(i, relu);
+    const BlockedConv& conv = trunk.prepared->forward(i, relu, in.shape);
     const FeaturesView part = ChannelsFrom(out, channel, GeometryOf(trunk.conv(i)).out);
     ParallelFor(conv.chunk_count(), kOwnPart, [&](int begin, int end) {
       for (int chunk = begin; chunk < end; ++chunk) {
@@ -221,7 +221,7 @@ void ConvReluBackward(Cpu&, const TrunkUse& trunk, int layer, bool relu, const F
   const ConvInput input(upstream, rounded);
   int channel = 0;
   for (int i = layer; i < layer + trunk.spec->Parts(layer); ++i) {
-    const BlockedConv& conv = trunk.prepared->adjoint(i);
+    const BlockedConv& conv = trunk.prepared->adjoint(i, gradient.shape);
     ParallelFor(conv.chunk_count(), kOwnPart, [&](int begin, int end) {
       for (int chunk = begin; chunk < end; ++chunk) conv.Run(chunk, input.From(channel), target);
     });

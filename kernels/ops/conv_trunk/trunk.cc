@@ -1,5 +1,7 @@
 #include "kernels/ops/conv_trunk/trunk.h"
 
+#include <cstdlib>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/ops/conv_trunk/blocked_conv.h"
+#include "kernels/ops/conv_trunk/trunk_windows.h"
 
 namespace likeness {
 namespace {
@@ -92,11 +95,18 @@ absl::StatusOr<std::unique_ptr<Trunk>> Trunk::Create(const TrunkSpec& spec, Conv
   return trunk;
 }
 
+const PreparedTrunk::Layer& PreparedTrunk::Find(int layer, const Shape& in) const {
+  for (const Layer& made : layers_[layer]) {
+    if (made.in.width == in.width && made.in.height == in.height) return made;
+  }
+  std::abort();  // a program looks at windows that Prepare has not heard of: our bug
+}
+
 absl::Status Trunk::PrepareConvs(const Shape& image, bool gradient, Precision precision,
                                  PreparedTrunk& prepared) const {
   Shape in = PackedShape(spec_.convs[0], image);
   const int count = static_cast<int>(weights_.convs.size());
-  prepared.linear_.resize(count);
+  prepared.layers_.resize(count);
   for (int layer = 0; layer < count; layer += spec_.Parts(layer)) {
     const Shape before = in;
     if (spec_.convs[layer].pool_kernel > 0) in = PoolOutput(spec_.pooling, spec_.convs[layer], in);
@@ -107,18 +117,18 @@ absl::Status Trunk::PrepareConvs(const Shape& image, bool gradient, Precision pr
             isa_, PrecisionOf(precision, i), conv.geometry, in, kind, *forward_weights_[i],
             [&] { return std::vector<float>(conv.weight.begin(), conv.weight.end()); }, conv.bias);
       };
-      ASSIGN_OR_RETURN(auto forward, make(ConvResult::kRelu));
-      prepared.forward_.push_back(std::move(forward));
+      PreparedTrunk::Layer& made = prepared.layers_[i].emplace_back();
+      made.in = in;
+      ASSIGN_OR_RETURN(made.forward, make(ConvResult::kRelu));
       if (spec_.convs[i].linear) {
-        ASSIGN_OR_RETURN(prepared.linear_[i], make(ConvResult::kStored));
+        ASSIGN_OR_RETURN(made.linear, make(ConvResult::kStored));
       }
       if (!gradient) continue;
       ASSIGN_OR_RETURN(
-          auto adjoint,
+          made.adjoint,
           BlockedConv::Create(isa_, PrecisionOf(precision, i), AdjointOf(conv.geometry), ConvOutput(conv.geometry, in),
                               i > layer ? ConvResult::kAdded : ConvResult::kStored, *adjoint_weights_[i],
                               [&] { return AdjointWeights(conv); }, /*bias=*/{}));
-      prepared.adjoint_.push_back(std::move(adjoint));
     }
     in = LayerOutput(spec_, layer, before);
   }
@@ -139,7 +149,16 @@ absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Trunk::Prepare(int width, i
   // Outside of the lock: other sizes go on meanwhile. Two threads may make the same; either will do.
   auto prepared = std::make_shared<PreparedTrunk>();
   if (isa_ != ConvIsa::kNone) {
-    RETURN_IF_ERROR(PrepareConvs({width, height, 3}, gradient, precision, *prepared));
+    const TrunkWindows windows(spec_, precision, width, height, gradient);
+    std::set<std::pair<int, int>> sizes;
+    for (const TrunkWindow& down : windows.down()) {
+      for (const TrunkWindow& across : windows.across()) {
+        sizes.emplace(across.end - across.begin, down.end - down.begin);
+      }
+    }
+    for (const auto& [w, h] : sizes) {
+      RETURN_IF_ERROR(PrepareConvs({w, h, 3}, gradient, precision, *prepared));
+    }
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   kept_.push_front({width, height, gradient, precision, prepared});

@@ -23,19 +23,28 @@ enum class ConvIsa { kNone, kSse4, kAvx2, kAvx512, kAny };
 // The weights of the adjoint, [in][out][kernel][kernel], each kernel flipped.
 std::vector<float> AdjointWeights(const ConvWeights& conv);
 
-// Convolutions for one image size. Immutable, so shared by threads.
+// Convolutions for one image size, or for the sizes of its windows. Immutable, so shared by threads.
 class PreparedTrunk {
  public:
-  // Not for kNone. Without ReLU only where the spec says linear.
-  const BlockedConv& forward(int layer, bool relu) const { return relu ? *forward_[layer] : *linear_[layer]; }
+  // By the shape of the convolution's input. Not for kNone. Without ReLU only where the spec says linear.
+  const BlockedConv& forward(int layer, bool relu, const Shape& in) const {
+    const Layer& found = Find(layer, in);
+    return relu ? *found.forward : *found.linear;
+  }
   // Only when prepared for a gradient. Of a convolution beside another: it adds to what is there.
-  const BlockedConv& adjoint(int layer) const { return *adjoint_[layer]; }
+  const BlockedConv& adjoint(int layer, const Shape& in) const { return *Find(layer, in).adjoint; }
 
  private:
   friend class Trunk;
-  std::vector<std::shared_ptr<const BlockedConv>> forward_;
-  std::vector<std::shared_ptr<const BlockedConv>> linear_;
-  std::vector<std::shared_ptr<const BlockedConv>> adjoint_;
+  struct Layer {
+    Shape in;
+    std::shared_ptr<const BlockedConv> forward;
+    std::shared_ptr<const BlockedConv> linear;
+    std::shared_ptr<const BlockedConv> adjoint;
+  };
+  const Layer& Find(int layer, const Shape& in) const;
+
+  std::vector<std::vector<Layer>> layers_;  // of each convolution, a few sizes
 };
 
 // Thread safe.
@@ -52,8 +61,8 @@ class Trunk {
 
   const TrunkWeights& weights() const { return weights_; }
 
-  // Makes the convolutions for an image size, or finds them among those made last. FAILED_PRECONDITION when the
-  // processor or library has no convolution for the instruction set or precision.
+  // Makes the convolutions for an image size, or for its windows, or finds them among those made last.
+  // FAILED_PRECONDITION when the processor or library has no convolution for the instruction set or precision.
   absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Prepare(int width, int height, bool gradient,
                                                                Precision precision = Precision::kExact) const;
 

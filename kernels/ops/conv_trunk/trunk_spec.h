@@ -37,6 +37,9 @@ struct TrunkSpec {
   Pooling pooling = Pooling::kMax;
   int head_rows = 1;       // weights of a tapped channel
   bool image_tap = false;  // the image itself is the first tap
+  // Larger images go through in windows (trunk_windows.h): such a score takes some 1.7 GB in float32. 0: never.
+  std::int64_t whole_pixels = 0;
+  std::int64_t whole_pixels_gradient = 0;  // where a gradient is wanted
 
   // How many convolutions from `layer` on are one value.
   int Parts(int layer) const {
@@ -98,9 +101,22 @@ inline constexpr std::array<ConvSpec, 25> MakeSqueezeNetConvs() {
 }
 inline constexpr std::array<ConvSpec, 25> kSqueezeNetConvs = MakeSqueezeNetConvs();
 
-inline constexpr TrunkSpec kAlexTrunk = {"AlexNet", kAlexConvs, 31};
-inline constexpr TrunkSpec kVgg16Trunk = {"VGG16", kVgg16Convs, 16};
-inline constexpr TrunkSpec kSqueezeNetTrunk = {"SqueezeNet 1.1", kSqueezeNetConvs, 17, Pooling::kMaxCeil};
+inline constexpr TrunkSpec kAlexTrunk = {.network = "AlexNet",
+                                         .convs = kAlexConvs,
+                                         .min_side = 31,
+                                         .whole_pixels = 20'000'000,
+                                         .whole_pixels_gradient = 14'000'000};
+inline constexpr TrunkSpec kVgg16Trunk = {.network = "VGG16",
+                                          .convs = kVgg16Convs,
+                                          .min_side = 16,
+                                          .whole_pixels = 2'100'000,
+                                          .whole_pixels_gradient = 1'150'000};
+inline constexpr TrunkSpec kSqueezeNetTrunk = {.network = "SqueezeNet 1.1",
+                                               .convs = kSqueezeNetConvs,
+                                               .min_side = 17,
+                                               .pooling = Pooling::kMaxCeil,
+                                               .whole_pixels = 6'000'000,
+                                               .whole_pixels_gradient = 4'000'000};
 // As DISTS sees it: smooth pooling, the image as a tap, and two weights a channel.
 inline constexpr TrunkSpec kVgg16SmoothTrunk = {"VGG16", kVgg16Convs, 1, Pooling::kL2, 2, true};
 
