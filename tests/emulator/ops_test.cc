@@ -75,24 +75,33 @@ TEST(EmulatedCuda, PadAndCrop) {
   }
 }
 
+void CheckResize(const Shape& shape, int width, int height) {
+  const auto blend = [](int i, int in, int out, auto read) {
+    const double at = std::max(0.0, (i + 0.5) * in / out - 0.5);
+    const int low = std::min(static_cast<int>(at), in - 1);
+    return read(low) * (1.0 - (at - low)) + read(std::min(low + 1, in - 1)) * (at - low);
+  };
+  CheckLinear(
+      "resize", shape, [&](CudaTape& t, const auto& x) { return ResizeBilinear(t, x, width, height); },
+      [&](const PlanesView& x, int c, int y, int i) {
+        return blend(y, shape.height, height, [&](int row) {
+          return blend(i, shape.width, width, [&](int column) { return double{At(x, c, row, column)}; });
+        });
+      });
+}
+
 TEST(EmulatedCuda, ResizeBilinear) {
   for (const Shape& shape : kShapes) {
     for (const auto& [width, height] : {std::pair{5, 7}, std::pair{41, 23}, std::pair{1, 2}, std::pair{66, 24}}) {
-      if (width == shape.width && height == shape.height) continue;
-      const auto blend = [](int i, int in, int out, auto read) {
-        const double at = std::max(0.0, (i + 0.5) * in / out - 0.5);
-        const int low = std::min(static_cast<int>(at), in - 1);
-        return read(low) * (1.0 - (at - low)) + read(std::min(low + 1, in - 1)) * (at - low);
-      };
-      CheckLinear(
-          "resize", shape, [&](CudaTape& t, const auto& x) { return ResizeBilinear(t, x, width, height); },
-          [&](const PlanesView& x, int c, int y, int i) {
-            return blend(y, shape.height, height, [&](int row) {
-              return blend(i, shape.width, width, [&](int column) { return double{At(x, c, row, column)}; });
-            });
-          });
+      if (width != shape.width || height != shape.height) CheckResize(shape, width, height);
     }
   }
+}
+
+// Places between samples take more than 32 bits to work out, and just not.
+TEST(EmulatedCuda, ResizeBilinearOfLongRows) {
+  CheckResize({50000, 1, 1}, 60000, 2);
+  CheckResize({32767, 1, 1}, 32766, 1);
 }
 
 TEST(EmulatedCuda, MeanPool) {

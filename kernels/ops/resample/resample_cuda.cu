@@ -48,23 +48,24 @@ struct PadBackwardKernel {
 // Where the samples of a resized image lie.
 enum class Lattice { kCentres, kCorners };
 
+// Places of a resize are quotients of whole numbers: those of sides below this are small enough for Number = int, which
+// GPUs divide faster than std::int64_t, and many faster than double.
+constexpr int kNarrowSide = 1 << 15;
+
 // Where an output sample of a bilinear resize lies between two input samples.
+template <class Number>
 struct BlendAt {
   int low;
   int high;
   Real weight;  // of high
 
   __device__ BlendAt(int i, int in, int out, Lattice lattice) {
-    double at = 0.0;
-    if (lattice == Lattice::kCentres) {
-      const double middle = (i + 0.5) * in / out - 0.5;
-      at = middle > 0.0 ? middle : 0.0;
-    } else if (out > 1) {
-      at = 1.0 * i * (in - 1) / (out - 1);
-    }
-    low = static_cast<int>(at) < in ? static_cast<int>(at) : in - 1;
+    const bool centres = lattice == Lattice::kCentres;
+    const Number n = centres ? (2 * Number{i} + 1) * in - out : Number{i} * (in - 1);
+    const Number by = centres ? 2 * out : out > 1 ? out - 1 : 1;
+    low = n > 0 ? static_cast<int>(n / by) : 0;
     high = low + 1 < in ? low + 1 : in - 1;
-    weight = static_cast<Real>(at - low);
+    weight = n > 0 ? static_cast<Real>(n - low * by) / static_cast<Real>(by) : Real(0);
   }
   // What an input sample contributes to the output sample.
   __device__ Vec WeightOf(int source) const {
@@ -72,6 +73,7 @@ struct BlendAt {
   }
 };
 
+template <class Number>
 struct ResizeForwardKernel {
   static constexpr int kThreads = kRowThreads;
   PlanesView in;
@@ -80,8 +82,8 @@ struct ResizeForwardKernel {
 
   __device__ void operator()(const Block& block) const {
     ForEachSample(block, out.shape, [&](int channel, int y, int x) {
-      const BlendAt row(y, in.shape.height, out.shape.height, lattice);
-      const BlendAt column(x, in.shape.width, out.shape.width, lattice);
+      const BlendAt<Number> row(y, in.shape.height, out.shape.height, lattice);
+      const BlendAt<Number> column(x, in.shape.width, out.shape.width, lattice);
       const Real* low = Row(in, channel, row.low);
       const Real* high = Row(in, channel, row.high);
       const Vec above =
@@ -94,6 +96,7 @@ struct ResizeForwardKernel {
 };
 
 // Output samples that may read input sample i: [first, last].
+template <class Number>
 struct ReadersOf {
   int first;
   int last;
@@ -101,20 +104,19 @@ struct ReadersOf {
   __device__ ReadersOf(int i, int in, int out, Lattice lattice) {
     // With one sample to spare on either side; the edges' samples are read from beyond as well.
     if (lattice == Lattice::kCentres) {
-      const double scale = static_cast<double>(out) / in;
-      first = static_cast<int>((i - 0.5) * scale - 0.5) - 1;
-      last = static_cast<int>((i + 1.5) * scale - 0.5) + 1;
+      first = i > 0 ? static_cast<int>((2 * Number{i} - 1) * out / (2 * in)) - 2 : 0;
+      last = static_cast<int>((2 * Number{i} + 3) * out / (2 * in)) + 1;
     } else {
-      const double scale = in > 1 ? static_cast<double>(out - 1) / (in - 1) : 0.0;
-      first = static_cast<int>((i - 1) * scale) - 1;
-      last = static_cast<int>((i + 1) * scale) + 1;
+      first = i > 0 ? static_cast<int>((Number{i} - 1) * (out - 1) / (in - 1)) - 1 : 0;
+      last = i < in - 1 ? static_cast<int>((Number{i} + 1) * (out - 1) / (in - 1)) + 1 : 0;
     }
-    if (i == 0 || first < 0) first = 0;
+    if (first < 0) first = 0;
     if (i == in - 1 || last > out - 1) last = out - 1;
   }
 };
 
 // Gathers, so that no two threads write one sample.
+template <class Number>
 struct ResizeBackwardKernel {
   static constexpr int kThreads = kRowThreads;
   PlanesView upstream;
@@ -125,13 +127,13 @@ struct ResizeBackwardKernel {
     const Shape& in = gradient.planes.shape;
     const Shape& out = upstream.shape;
     ForEachSample(block, in, [&](int channel, int y, int x) {
-      const ReadersOf rows(y, in.height, out.height, lattice), columns(x, in.width, out.width, lattice);
+      const ReadersOf<Number> rows(y, in.height, out.height, lattice), columns(x, in.width, out.width, lattice);
       Vec sum(0.0);
       for (int row = rows.first; row <= rows.last; ++row) {
-        const Vec weight = BlendAt(row, in.height, out.height, lattice).WeightOf(y);
+        const Vec weight = BlendAt<Number>(row, in.height, out.height, lattice).WeightOf(y);
         const Real* from = Row(upstream, channel, row);
         for (int column = columns.first; column <= columns.last; ++column) {
-          sum = sum + Load(from + column) * weight * BlendAt(column, in.width, out.width, lattice).WeightOf(x);
+          sum = sum + Load(from + column) * weight * BlendAt<Number>(column, in.width, out.width, lattice).WeightOf(x);
         }
       }
       StoreGradient(gradient, channel, y, x, sum);
@@ -139,22 +141,33 @@ struct ResizeBackwardKernel {
   }
 };
 
+template <template <class> class Kernel, class To>
+void LaunchResize(Cuda& device, const PlanesView& from, Lattice lattice, const To& to, const Shape& a, const Shape& b) {
+  if (std::max({a.width, a.height, b.width, b.height}) < kNarrowSide) {
+    device.Launch(Kernel<int>{from, lattice, to}, RowGrid(b));
+  } else {
+    device.Launch(Kernel<std::int64_t>{from, lattice, to}, RowGrid(b));
+  }
+}
+
 }  // namespace
 
 void ResizeForward(Cuda& device, const PlanesView& x, const PlanesView& out) {
-  device.Launch(ResizeForwardKernel{x, Lattice::kCentres, out}, RowGrid(out.shape));
+  LaunchResize<ResizeForwardKernel>(device, x, Lattice::kCentres, out, x.shape, out.shape);
 }
 
 void ResizeBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient) {
-  device.Launch(ResizeBackwardKernel{upstream, Lattice::kCentres, gradient}, RowGrid(gradient.planes.shape));
+  LaunchResize<ResizeBackwardKernel>(device, upstream, Lattice::kCentres, gradient, upstream.shape,
+                                     gradient.planes.shape);
 }
 
 void ResizeByCornersForward(Cuda& device, const PlanesView& x, const PlanesView& out) {
-  device.Launch(ResizeForwardKernel{x, Lattice::kCorners, out}, RowGrid(out.shape));
+  LaunchResize<ResizeForwardKernel>(device, x, Lattice::kCorners, out, x.shape, out.shape);
 }
 
 void ResizeByCornersBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient) {
-  device.Launch(ResizeBackwardKernel{upstream, Lattice::kCorners, gradient}, RowGrid(gradient.planes.shape));
+  LaunchResize<ResizeBackwardKernel>(device, upstream, Lattice::kCorners, gradient, upstream.shape,
+                                     gradient.planes.shape);
 }
 
 void PadForward(Cuda& device, const PlanesView& x, const Margins& margins, Border border, const PlanesView& out) {
