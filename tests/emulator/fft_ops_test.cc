@@ -157,6 +157,37 @@ TEST(EmulatedFilterBank, FilterBands) {
   }
 }
 
+// Large filters are answered some at a time.
+TEST(EmulatedFilterBank, FiltersInPartsGiveTheSameBands) {
+  const Shape shape{33, 12, 2};
+  const BankSpec bank = SkewedBank({33, 12, 1});
+  Bench bench;
+  CudaTape t(bench.device, bench.workspace, false);
+  auto x = t.MakeOwn<false>(shape);
+  Randomise(t, x, 1);
+  auto upstream = t.MakeOwn<false>({33, 12, 10});
+  Randomise(t, upstream, 2);
+  std::vector<Planes<false>> bands, gradients;
+  for (const int planes : {5, 2, 1}) {
+    Shape room = FilteredShape(bank, 5);
+    ASSERT_EQ(room.channels, 5);
+    room.channels = planes;
+    const auto scratch = t.MakeOwn<false>(room);
+    bands.push_back(t.MakeOwn<false>({33, 12, 10}));
+    gradients.push_back(t.MakeOwn<false>(shape));
+    BandsForward(bench.device, t.View(x), bank, 0, t.View(scratch), t.View(bands.back()));
+    BandsBackward(bench.device, t.View(upstream), bank, 0, t.View(scratch), {t.View(gradients.back()), false});
+  }
+  bench.Finish();
+  for (int i = 1; i < 3; ++i) {
+    const PlanesView a = t.View(bands[i]), b = t.View(bands[0]);
+    ForEach(a.shape, [&](int c, int y, int x) { ASSERT_EQ(At(a, c, y, x), At(b, c, y, x)) << c; });
+    const PlanesView g = t.View(gradients[i]), h = t.View(gradients[0]);
+    ForEach(g.shape, [&](int c, int y, int x) { ASSERT_NEAR(At(g, c, y, x), At(h, c, y, x), 1e-5); });
+  }
+  EXPECT_EQ(FilteredShape({"large", 3000, 2000, 3000, 2000, 5, 0, &FillSkewed}, 5).channels, 1);
+}
+
 TEST(EmulatedFilterBank, PlanesAndConstants) {
   const Shape shape{70, 13, 1};
   const BankSpec bank = SkewedBank(shape);

@@ -7,13 +7,21 @@
 //   BankConstant(t, bank, i)         the i-th of the numbers that come with the bank
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/ops/filter_bank/bank.h"
 #include "kernels/ops/tape.h"
 
 namespace likeness {
 
-// Room for one filter's answer as complex numbers, whole vectors of any device to a row.
-inline Shape FilteredShape(const BankSpec& bank) { return {2 * ((bank.width + 15) / 16 * 16), bank.height, 1}; }
+// Room for the answers of up to `count` filters as complex numbers, whole vectors of any device to a row. More than one
+// while they are small: a GPU then makes them together.
+inline Shape FilteredShape(const BankSpec& bank, int count) {
+  constexpr std::int64_t kMostNumbers = std::int64_t{1} << 22;
+  Shape shape{2 * ((bank.width + 15) / 16 * 16), bank.height, 1};
+  shape.channels = static_cast<int>(std::clamp<std::int64_t>(kMostNumbers / shape.plane(), 1, count));
+  return shape;
+}
 
 template <class T, bool tracked>
 Planes<tracked> FilterBands(T& t, const Planes<tracked>& x, const BankSpec& bank, int first, int count) {
@@ -25,13 +33,13 @@ Planes<tracked> FilterBands(T& t, const Planes<tracked>& x, const BankSpec& bank
   const Cost cost{(x.shape().count() + 3 * out.shape().count()) * t.device().bytes_per_sample(),
                   count * plane.count() * (5 * log2 + 2)};
   if (!t.IsKnown(out)) {
-    auto scratch = t.Scratch(FilteredShape(bank));
+    auto scratch = t.Scratch(FilteredShape(bank, count));
     t.Run(cost, [&](auto& device) { BandsForward(device, t.View(x), bank, first, t.View(scratch), t.View(out)); });
   }
   if constexpr (tracked) {
-    t.Record(out, [x = x.slot(), out = out.slot(), bank, first, cost](T& t) {
+    t.Record(out, [x = x.slot(), out = out.slot(), bank, first, count, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
-      auto scratch = t.Scratch(FilteredShape(bank));
+      auto scratch = t.Scratch(FilteredShape(bank, count));
       t.Run(cost,
             [&](auto& device) { BandsBackward(device, t.Upstream(out), bank, first, t.View(scratch), gradient); });
     });

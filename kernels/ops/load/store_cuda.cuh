@@ -8,7 +8,7 @@
 
 LIKENESS_BEGIN_TARGET
 
-// Rounds to nearest even, as server/half.h.
+// Rounds to nearest even.
 __device__ __forceinline__ void StoreSample(const TensorPlace& to, std::int64_t at, float value) {
   if (to.half) {
     static_cast<__half*>(to.data)[at] = __float2half_rn(value);
