@@ -1,5 +1,7 @@
 // Images kept on the server, and one reference against many: the same scores as a pair at a time, over the wire.
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -90,6 +92,42 @@ TEST_F(ReferencesTest, AKeptImageScoresAsASentOne) {
     EXPECT_TRUE(stub_->DeleteReference(&context, request, &response).ok());
     EXPECT_EQ(server_->Telemetry("likeness_references"), 0.0);
   }
+}
+
+// Callers that come at once, before anything is kept, and while the image is deleted under them.
+TEST_F(ReferencesTest, ManyCallersShareOne) {
+  std::string id;
+  ASSERT_TRUE(Put(RawImage(pixels_), &id).ok());
+  const v1::Image distorted = RawImage(AddNoise(pixels_, 25, 1));
+  const v1::ScoreResponse expected = ScoreOk(RawImage(pixels_), distorted);
+  std::atomic<int> scored{0}, gone{0};
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 8; ++caller) {
+    callers.emplace_back([&] {
+      const auto stub = server_->NewStub();
+      for (int i = 0; i < 6; ++i) {
+        v1::ScoreResponse response;
+        const grpc::Status status = Score(*stub, MakeRequest(Kept(id), distorted, metrics_), &response);
+        if (status.error_code() == StatusCode::NOT_FOUND) {
+          ++gone;
+          continue;
+        }
+        ASSERT_TRUE(status.ok()) << status.error_message();
+        for (int k = 0; k < response.results_size(); ++k) {
+          EXPECT_EQ(response.results(k).score(), expected.results(k).score()) << metrics_[k];
+        }
+        if (++scored != 20) continue;
+        grpc::ClientContext context;
+        v1::DeleteReferenceRequest request;
+        request.set_reference_id(id);
+        v1::DeleteReferenceResponse deleted;
+        EXPECT_TRUE(stub->DeleteReference(&context, request, &deleted).ok());
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_GE(scored.load(), 20);
+  EXPECT_EQ(scored.load() + gone.load(), 48);
 }
 
 TEST_F(ReferencesTest, SaysWhatIsWrongWithAnId) {
