@@ -27,6 +27,8 @@ struct MetricResult {
   // d score / d distorted, where distorted is on the [0, 1] scale, in the channels and layout of the distorted image
   // as it was submitted. Empty unless asked for.
   Tensor gradient;
+  // Of fast precision on a GPU: a number on the way has left the range of 16 bits, and the other fields mean nothing.
+  bool non_finite = false;
 };
 
 // sum of weights[i] * results[i]: a composed loss, its map and its gradient. Consumes what it sums. The map and the

@@ -42,7 +42,11 @@ ConvIsa ConvIsaOf(const std::string& instruction_set) {
 struct Scorer::Impl {
   Impl(const ScorerOptions& o, std::string set) : options(o), instruction_set(std::move(set)), pool(o.threads) {}
 
-  int bytes_per_sample() const { return instruction_set == kOracle ? sizeof(double) : sizeof(float); }
+  // What the CPU's programs run on.
+  PlannedDevice Cpu() const {
+    const int bytes_per_sample = instruction_set == kOracle ? sizeof(double) : sizeof(float);
+    return {bytes_per_sample, FeatureLayout::kBlocked};
+  }
 
   // Scratch for one metric on one pair, given back when the borrower goes.
   std::unique_ptr<Workspace> Borrow() {
@@ -162,7 +166,9 @@ absl::Status Scorer::Impl::StartDevices() {
   if (options.backend == Backend::kCpu || instruction_set == kOracle) return absl::OkStatus();
   cuda::EngineOptions engine_options;
   engine_options.slot_bytes = options.slot_bytes;
-  auto created = cuda::Engine::Create(engine_options, entries);
+  std::vector<const Trunk*> of_metrics;
+  for (const auto& trunk : trunks) of_metrics.push_back(trunk.get());
+  auto created = cuda::Engine::Create(engine_options, entries, of_metrics);
   if (!created.ok()) {
     if (options.backend == Backend::kCuda) {
       return absl::Status(created.status().code(),
@@ -172,7 +178,7 @@ absl::Status Scorer::Impl::StartDevices() {
     return absl::OkStatus();
   }
   engine = *std::move(created);
-  for (const MetricInfo& info : metrics) on_device.push_back(cuda::Engine::Has(info));
+  for (const MetricInfo& info : metrics) on_device.push_back(engine->Has(info));
   backend = "cuda";
   cuda_note = absl::StrCat("CUDA uses ", engine->description(), ", ", engine->slot_count(), " slots");
   return absl::OkStatus();
@@ -241,7 +247,7 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
   // Averaging over weights takes a few steps more.
   Plan plan =
       PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}},
-                impl_->bytes_per_sample());
+                impl_->OnDevice(metric) ? kPlannedCuda : impl_->Cpu());
   if (const auto walk = impl_->WalkOf(metric, reference, distorted, weighted)) {
     plan.workspace_bytes = impl_->WorkspaceOf(metric, *walk, distorted);
   }
@@ -280,7 +286,7 @@ absl::StatusOr<Explanation> Scorer::Explain(absl::Span<const ResolvedMetric> met
     explanation.apart.bytes_moved += plan.bytes_moved;
     explanation.apart.operations += plan.operations;
   }
-  JointPlan joint = PlanTogether(programs, impl_->bytes_per_sample());
+  JointPlan joint = PlanTogether(programs, impl_->Cpu());
   explanation.together = joint.plan;
   explanation.shares = programs.size() > 1 && joint.plan.workspace_bytes <= impl_->options.slot_bytes;
   for (const SharedStep& step : joint.shared) {
@@ -340,18 +346,18 @@ void Scorer::Impl::ScorePrograms(const PairJob& job, const std::vector<int>& whi
   if (kept != nullptr) {
     // What a plan does not see, but features depend on.
     KeptValues values(*kept, absl::HashOf(job.alpha_background));
-    const JointPlan joint = PlanTogether(planned, bytes_per_sample(), values);
+    const JointPlan joint = PlanTogether(planned, Cpu(), values);
     done = values.Allocate(joint.schedule) && run_together(joint, values.addresses());
     if (done) values.Publish();
   }
   if (!done && which.size() > 1) {
-    const JointPlan joint = PlanTogether(planned, bytes_per_sample());
+    const JointPlan joint = PlanTogether(planned, Cpu());
     done = !joint.shared.empty() && run_together(joint, {});
   }
   for (std::size_t k = 0; !done && k < which.size(); ++k) {
     const ResolvedMetric& metric = job.metrics[which[k]];
     MetricResult& result = results[which[k]];
-    result.status = Reserve(metric.info->id, PlanAlone(planned[k], bytes_per_sample()).workspace_bytes, *workspace);
+    result.status = Reserve(metric.info->id, PlanAlone(planned[k], Cpu()).workspace_bytes, *workspace);
     if (result.status.ok()) RunProgram(job, metric, *workspace, result);
   }
   GiveBack(std::move(workspace));

@@ -5,13 +5,16 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/probe.h"
 #include "kernels/metrics/planner.h"
 #include "kernels/metrics/slot_cuda.h"
+#include "kernels/ops/conv_trunk/conv_plans.h"
 
 namespace likeness::cuda {
 namespace {
@@ -24,14 +27,14 @@ constexpr std::int64_t kLeastSlotBytes = 128 << 20;
 // Of a GPU's free memory: the rest is for the context, libraries and neighbours.
 constexpr double kShareOfFreeMemory = 0.9;
 
-// An eighth for the images and an eighth for the results, both page-locked on the host as well; a sixteenth for cuFFT,
-// whose transforms want about as much as the complex numbers of one spectrum.
+// An eighth for the images and an eighth for the results, both page-locked on the host as well; a sixteenth for the
+// libraries: transforms want about as much as the complex numbers of one spectrum, convolutions mostly less.
 SlotSizes Divide(std::int64_t slot_bytes) {
   SlotSizes sizes;
   sizes.table_bytes = kTableBytes;
   sizes.input_bytes = sizes.output_bytes = slot_bytes / 8;
-  sizes.fft_bytes = slot_bytes / 16;
-  sizes.work_bytes = slot_bytes - sizes.input_bytes - sizes.output_bytes - sizes.table_bytes - sizes.fft_bytes;
+  sizes.library_bytes = slot_bytes / 16;
+  sizes.work_bytes = slot_bytes - sizes.input_bytes - sizes.output_bytes - sizes.table_bytes - sizes.library_bytes;
   return sizes;
 }
 
@@ -42,13 +45,56 @@ bool IsForGood(cudaError_t code) {
          code != cudaErrorInvalidConfiguration;
 }
 
+// The trunks of those metrics that have a program.
+std::vector<DeviceTrunks::Source> SourcesOf(absl::Span<const MetricEntry* const> entries,
+                                            absl::Span<const Trunk* const> trunks) {
+  std::vector<DeviceTrunks::Source> sources;
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (trunks[i] == nullptr || FindProgram(entries[i]->info().id) == nullptr) continue;
+    sources.push_back({&entries[i]->trunk(), &trunks[i]->weights()});
+  }
+  return sources;
+}
+
+std::string Libraries() {
+  if (HasCudnn()) return CudnnDescription();
+  return "no cuDNN in this build, so that learned metrics are scored on the CPU";
+}
+
+// Scores a pair of the smallest size with its gradient.
+Failure TryOut(Slot& slot, const Program& program, const TrunkWeights& weights, Precision precision) {
+  const MetricInfo info = program.info();
+  Parameters parameters;
+  for (const ParameterInfo& parameter : info.parameters) parameters[parameter.name] = parameter.default_value;
+  TrunkUse trunk;
+  trunk.weights = &weights;
+  trunk.precision = precision;
+  const Settings settings(info.conventions.front().name, parameters, trunk);
+  std::vector<std::uint8_t> pixels(std::size_t(3) * info.min_width * info.min_height);
+  for (std::size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<std::uint8_t>(37 * i);
+  PairTask task;
+  task.reference = {pixels.data(), info.min_width, info.min_height, 3};
+  task.reference.row_bytes = 3 * info.min_width;
+  task.distorted = task.reference;
+  MetricTask& metric = task.metrics.emplace_back();
+  metric.program = &program;
+  metric.settings = &settings;
+  metric.want_gradient = true;
+  Plan(task);
+  PairTask* const tasks[] = {&task};
+  int count = 0;
+  LIKENESS_CUDA_RETURN_IF_FAILED(slot.Score(tasks, &count));
+  return task.failure;
+}
+
 // A pair as a slot takes it, with what its task refers to.
 struct Noted {
   std::vector<Settings> settings;
   JointPlan joint;
   PairTask task;
 
-  Noted(const PairOnDevice& pair, absl::Span<const MetricEntry* const> entries, std::int64_t workspace_bytes) {
+  Noted(const PairOnDevice& pair, absl::Span<const MetricEntry* const> entries, absl::Span<const Trunk* const> trunks,
+        std::int64_t workspace_bytes) {
     const PairJob& job = *pair.job;
     task.reference = job.reference;
     task.distorted = job.distorted;
@@ -60,7 +106,10 @@ struct Noted {
     std::vector<PlannedProgram> programs;
     for (std::size_t k = 0; k < pair.metrics.size(); ++k) {
       const ResolvedMetric& metric = job.metrics[pair.metrics[k]];
-      const Settings& of_metric = settings.emplace_back(metric.convention, metric.parameters);
+      TrunkUse trunk;
+      if (trunks[metric.index] != nullptr) trunk.weights = &trunks[metric.index]->weights();
+      trunk.precision = metric.precision;
+      const Settings& of_metric = settings.emplace_back(metric.convention, metric.parameters, trunk);
       MetricTask& noted = task.metrics.emplace_back();
       noted.program = FindProgram(metric.info->id);
       noted.settings = &of_metric;
@@ -75,7 +124,7 @@ struct Noted {
     }
     Plan(task);
     if (programs.size() < 2) return;
-    joint = PlanTogether(programs, sizeof(float));
+    joint = PlanTogether(programs, kPlannedCuda);
     if (joint.shared.empty() || joint.plan.workspace_bytes > workspace_bytes) return;
     task.schedule = &joint.schedule;
     task.shared_workspace_bytes = joint.plan.workspace_bytes;
@@ -87,6 +136,7 @@ struct Noted {
 struct Engine::Impl {
   struct Device {
     int index = 0;
+    DeviceTrunks trunks;  // that the slots read
     std::vector<std::unique_ptr<Slot>> idle;
     DeviceState state;
   };
@@ -99,6 +149,9 @@ struct Engine::Impl {
     Clock::time_point since;
   };
 
+  // Finds out which learned metrics cuDNN serves: it knows many GPUs, and not every convolution on each. Also loads its
+  // kernels before the first request.
+  absl::Status TryTrunks();
   Borrowed Borrow(std::int64_t bytes);
   void GiveBack(Borrowed borrowed, const Failure& failure);
   int ScoreSome(absl::Span<const std::unique_ptr<Noted>> batch);
@@ -107,7 +160,9 @@ struct Engine::Impl {
   }
 
   absl::Span<const MetricEntry* const> entries;
+  std::vector<const Trunk*> trunks;
   std::string description;
+  std::set<std::string> refused;  // learned metrics that this GPU cannot score
   SlotSizes sizes;
   int slot_count = 0;
 
@@ -121,18 +176,23 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Engine::~Engine() = default;
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options,
-                                                       absl::Span<const MetricEntry* const> entries) {
+                                                       absl::Span<const MetricEntry* const> entries,
+                                                       absl::Span<const Trunk* const> trunks) {
   const Probe probe = FindDevice();
   if (!probe.found) return absl::FailedPreconditionError(absl::StrCat("CUDA found ", probe.description));
   int count = 0;
   LIKENESS_CUDA_RETURN_IF_ERROR(cudaGetDeviceCount(&count));
   auto impl = std::make_unique<Impl>();
   impl->entries = entries;
-  impl->description = count == 1 ? probe.description : absl::StrCat(count, " x ", probe.description);
+  impl->trunks.assign(trunks.begin(), trunks.end());
+  impl->description = absl::StrCat(count == 1 ? "" : absl::StrCat(count, " x "), probe.description, ", ", Libraries());
+  const std::vector<DeviceTrunks::Source> sources = SourcesOf(entries, trunks);
   // Every slot is of one size: a pair that fits one fits all.
   std::int64_t slot_bytes = options.slot_bytes;
   for (int i = 0; i < count; ++i) {
+    Impl::Device& device = *impl->devices.emplace_back(std::make_unique<Impl::Device>());
     LIKENESS_CUDA_RETURN_IF_ERROR(cudaSetDevice(i));
+    LIKENESS_CUDA_RETURN_IF_ERROR(DeviceTrunks::Create(sources, &device.trunks));
     std::size_t free_bytes = 0, all_bytes = 0;
     LIKENESS_CUDA_RETURN_IF_ERROR(cudaMemGetInfo(&free_bytes, &all_bytes));
     slot_bytes = std::min(slot_bytes, static_cast<std::int64_t>(kShareOfFreeMemory * static_cast<double>(free_bytes) /
@@ -144,25 +204,48 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
   }
   impl->sizes = Divide(slot_bytes);
   for (int i = 0; i < count; ++i) {
-    Impl::Device& device = *impl->devices.emplace_back(std::make_unique<Impl::Device>());
+    Impl::Device& device = *impl->devices[i];
     device.index = i;
     device.state.index = i;
     device.state.slot_count = options.slots_per_device;
-    device.state.memory_bytes = options.slots_per_device * impl->sizes.device_bytes();
+    device.state.memory_bytes = options.slots_per_device * impl->sizes.device_bytes() + device.trunks.size_bytes();
     for (int k = 0; k < options.slots_per_device; ++k) {
       auto slot = std::make_unique<Slot>();
-      LIKENESS_CUDA_RETURN_IF_ERROR(Slot::Create(i, impl->sizes, slot.get()));
+      LIKENESS_CUDA_RETURN_IF_ERROR(Slot::Create(i, impl->sizes, slot.get(), &device.trunks));
       device.idle.push_back(std::move(slot));
       ++impl->slot_count;
     }
   }
+  RETURN_IF_ERROR(impl->TryTrunks());
   return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+absl::Status Engine::Impl::TryTrunks() {
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    if (trunks[i] == nullptr) continue;
+    const std::string id = entries[i]->info().id;
+    const Program* program = FindProgram(id);
+    if (program == nullptr) continue;
+    for (const auto& device : devices) {
+      for (const Precision precision : {Precision::kExact, Precision::kFast}) {
+        const Failure failure = TryOut(*device->idle[0], *program, trunks[i]->weights(), precision);
+        if (!failure.failed()) continue;
+        if (IsForGood(failure.code)) return ToStatus(failure);
+        if (refused.insert(id).second) {
+          absl::StrAppend(&description, "; ", id, " stays on the CPU: ", ToStatus(failure).message());
+        }
+      }
+    }
+  }
+  return absl::OkStatus();
 }
 
 const std::string& Engine::description() const { return impl_->description; }
 int Engine::slot_count() const { return impl_->slot_count; }
 std::int64_t Engine::workspace_bytes() const { return WorkspaceBytes(impl_->sizes); }
-bool Engine::Has(const MetricInfo& info) { return FindProgram(info.id) != nullptr; }
+bool Engine::Has(const MetricInfo& info) const {
+  return FindProgram(info.id) != nullptr && impl_->refused.count(info.id) == 0;
+}
 
 std::int64_t Engine::WorkspaceOf(const WalkRequest& walk, const ImageView& distorted) {
   PairTask task;
@@ -252,7 +335,7 @@ void Engine::Score(absl::Span<PairOnDevice> pairs) {
   std::vector<std::unique_ptr<Noted>> all;
   all.reserve(pairs.size());
   for (const PairOnDevice& pair : pairs) {
-    all.push_back(std::make_unique<Noted>(pair, impl_->entries, workspace_bytes()));
+    all.push_back(std::make_unique<Noted>(pair, impl_->entries, impl_->trunks, workspace_bytes()));
   }
   for (std::size_t at = 0; at < all.size();) {
     at += impl_->ScoreSome(absl::MakeConstSpan(all).subspan(at));
@@ -265,6 +348,7 @@ void Engine::Score(absl::Span<PairOnDevice> pairs) {
       PairResult& scored = task.metrics[k].result;
       result.status = status;
       result.score = scored.score;
+      result.non_finite = scored.non_finite;
       result.map = std::move(scored.map);
       result.gradient = std::move(scored.gradient);
     }

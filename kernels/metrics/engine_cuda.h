@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/metrics/program.h"
+#include "kernels/ops/conv_trunk/trunk.h"
 #include "kernels/scorer.h"
 
 namespace likeness::cuda {
@@ -34,12 +35,16 @@ struct PairOnDevice {
 // Thread safe.
 class Engine {
  public:
-  // On every GPU that answers. FAILED_PRECONDITION: none does. RESOURCE_EXHAUSTED: not even small slots fit.
+  // On every GPU that answers. `trunks`: of each entry, null where it has none; they must outlive the engine, and those
+  // of metrics that are compiled for CUDA are copied to every GPU. FAILED_PRECONDITION: none does. RESOURCE_EXHAUSTED:
+  // not even small slots fit.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const EngineOptions& options,
-                                                        absl::Span<const MetricEntry* const> entries);
+                                                        absl::Span<const MetricEntry* const> entries,
+                                                        absl::Span<const Trunk* const> trunks);
   ~Engine();
 
-  // "NVIDIA X, compute capability 9.0, driver 13.0" of the first GPU, and how many there are.
+  // "NVIDIA X, compute capability 9.0, driver 13.0, cuDNN 9.1.0" of the first GPU, and how many there are. Without
+  // cuDNN it says that learned metrics are scored on the CPU; so it does of one whose convolutions cuDNN refuses.
   const std::string& description() const;
   // Batches that may run at once.
   int slot_count() const;
@@ -49,8 +54,8 @@ class Engine {
   // What a fused walk takes of that.
   static std::int64_t WorkspaceOf(const WalkRequest& walk, const ImageView& distorted);
 
-  // Whether the metric's program is compiled for CUDA.
-  static bool Has(const MetricInfo& info);
+  // Whether the metric's program is compiled for CUDA, and cuDNN has what it needs on this GPU.
+  bool Has(const MetricInfo& info) const;
 
   // Waits for the results. A batch that does not fit a slot is scored in parts. A pair's own failure, and that of the
   // GPU, is in its results: RESOURCE_EXHAUSTED when one pair exceeds a slot, INTERNAL when the GPU failed.

@@ -5,8 +5,9 @@
 namespace likeness {
 namespace {
 
-Plan Walk(absl::Span<const PlannedProgram> programs, int bytes_per_sample, Workspace& workspace, Survey* survey) {
-  plan::SurveyDevice device(bytes_per_sample);
+Plan Walk(absl::Span<const PlannedProgram> programs, const PlannedDevice& planned, Workspace& workspace,
+          Survey* survey) {
+  plan::SurveyDevice device(planned.bytes_per_sample, planned.feature_layout);
   Plan plan;
   workspace.set_survey(survey);
   for (const PlannedProgram& program : programs) {
@@ -20,35 +21,35 @@ Plan Walk(absl::Span<const PlannedProgram> programs, int bytes_per_sample, Works
 }
 
 template <class MakeSchedule>
-JointPlan PlanBy(absl::Span<const PlannedProgram> programs, int bytes_per_sample, MakeSchedule make_schedule) {
+JointPlan PlanBy(absl::Span<const PlannedProgram> programs, const PlannedDevice& device, MakeSchedule make_schedule) {
   JointPlan joint;
   Survey survey;
   {
     Workspace surveyed;
-    Walk(programs, bytes_per_sample, surveyed, &survey);
+    Walk(programs, device, surveyed, &survey);
   }
   joint.schedule = make_schedule(survey);
   joint.shared = survey.Shared();
   Workspace workspace;
   workspace.Follow(&joint.schedule);
-  joint.plan = Walk(programs, bytes_per_sample, workspace, nullptr);
+  joint.plan = Walk(programs, device, workspace, nullptr);
   workspace.Follow(nullptr);
   return joint;
 }
 
 }  // namespace
 
-Plan PlanAlone(const PlannedProgram& program, int bytes_per_sample) {
+Plan PlanAlone(const PlannedProgram& program, const PlannedDevice& device) {
   Workspace workspace;
-  return Walk({&program, 1}, bytes_per_sample, workspace, nullptr);
+  return Walk({&program, 1}, device, workspace, nullptr);
 }
 
-JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, int bytes_per_sample) {
-  return PlanBy(programs, bytes_per_sample, [](const Survey& survey) { return survey.MakeSchedule(); });
+JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, const PlannedDevice& device) {
+  return PlanBy(programs, device, [](const Survey& survey) { return survey.MakeSchedule(); });
 }
 
-JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, int bytes_per_sample, KeptValues& kept) {
-  return PlanBy(programs, bytes_per_sample, [&](const Survey& survey) {
+JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, const PlannedDevice& device, KeptValues& kept) {
+  return PlanBy(programs, device, [&](const Survey& survey) {
     return survey.MakeSchedule(
         [&](std::uint64_t identity, std::int64_t bytes) { return kept.Decide(identity, bytes); });
   });

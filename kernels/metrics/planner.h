@@ -6,6 +6,7 @@
 #include "absl/types/span.h"
 #include "kernels/metrics/kept_values.h"
 #include "kernels/metrics/program.h"
+#include "kernels/ops/conv_trunk/features_layout.h"
 #include "kernels/ops/sharing.h"
 
 namespace likeness {
@@ -15,8 +16,15 @@ struct PlannedProgram {
   PlanInput input;
 };
 
-// One program by itself. Samples take `bytes_per_sample`.
-Plan PlanAlone(const PlannedProgram& program, int bytes_per_sample);
+// What of a device a plan depends on.
+struct PlannedDevice {
+  int bytes_per_sample;
+  FeatureLayout feature_layout;
+};
+inline constexpr PlannedDevice kPlannedCuda{sizeof(float), FeatureLayout::kPixels};
+
+// One program by itself.
+Plan PlanAlone(const PlannedProgram& program, const PlannedDevice& device);
 
 // The programs of one pair, run one after another in one workspace, each equal step computed once.
 struct JointPlan {
@@ -24,8 +32,8 @@ struct JointPlan {
   Schedule schedule;
   std::vector<SharedStep> shared;
 };
-JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, int bytes_per_sample);
+JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, const PlannedDevice& device);
 // The same with values of the reference kept: its features in memory that the plan does not count.
-JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, int bytes_per_sample, KeptValues& kept);
+JointPlan PlanTogether(absl::Span<const PlannedProgram> programs, const PlannedDevice& device, KeptValues& kept);
 
 }  // namespace likeness

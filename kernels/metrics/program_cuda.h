@@ -32,6 +32,7 @@ struct ProgramInput {
 struct ProgramNeeds {
   std::int64_t workspace_bytes = 0;
   std::int64_t moved_bytes = 0;  // that the steps read and write
+  std::int64_t operations = 0;   // floating point
   Shape map;                     // empty unless wanted
   int map_offset = 0;
 };
@@ -45,6 +46,8 @@ struct ProgramOutput {
 
 struct Program {
   MetricInfo (*info)();
+  // Whose weights a learned metric takes; null: none.
+  const TrunkSpec& (*trunk)();
   // Why a shape will not do, beyond the minimum size; empty: it will.
   std::string (*check)(const Shape& shape, const Settings& settings);
   // The fused walk that computes the same in one pass over the pixels, if there is one.

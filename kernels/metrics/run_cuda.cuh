@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/metrics/program_cuda.h"
+#include "kernels/ops/conv_trunk/conv_trunk_cuda.h"
 #include "kernels/ops/correlate/correlate_cuda.h"
 #include "kernels/ops/correlate_bank/correlate_bank_cuda.h"
 #include "kernels/ops/fft/fft_cuda.h"
@@ -81,6 +82,15 @@ struct OutputSink {
 };
 
 template <class Metric>
+constexpr auto TrunkOf() -> const TrunkSpec& (*)() {
+  if constexpr (requires { &Metric::Trunk; }) {
+    return &Metric::Trunk;
+  } else {
+    return nullptr;
+  }
+}
+
+template <class Metric>
 std::string CheckShape(const Shape& shape, const Settings& settings) {
   if constexpr (requires { &Metric::Check; }) return Metric::Check(shape, settings);
   return {};
@@ -94,7 +104,7 @@ std::optional<WalkRequest> WalkOf(const Settings& settings) {
 
 template <class Metric>
 ProgramNeeds PlanOf(const ProgramInput& input, const Settings& settings) {
-  plan::PlanDevice device(sizeof(Real));
+  plan::PlanDevice device(sizeof(Real), FeatureLayout::kPixels);
   Workspace workspace;
   ProgramNeeds needs;
   PlanSink sink{needs};
@@ -105,6 +115,7 @@ ProgramNeeds PlanOf(const ProgramInput& input, const Settings& settings) {
   }
   needs.workspace_bytes = workspace.arena().high_water_bytes();
   needs.moved_bytes = device.total().bytes;
+  needs.operations = device.total().operations;
   return needs;
 }
 
@@ -121,8 +132,9 @@ void RunOnLane(const ProgramInput& input, const Settings& settings, const Progra
 
 LIKENESS_END_TARGET
 
-#define LIKENESS_METRIC(Type)                                                                            \
-  namespace likeness::cuda {                                                                             \
-  extern const Program k##Type;                                                                          \
-  const Program k##Type{&Type::Info, &CheckShape<Type>, &WalkOf<Type>, &PlanOf<Type>, &RunOnLane<Type>}; \
+#define LIKENESS_METRIC(Type)                                              \
+  namespace likeness::cuda {                                               \
+  extern const Program k##Type;                                            \
+  const Program k##Type{&Type::Info,   TrunkOf<Type>(), &CheckShape<Type>, \
+                        &WalkOf<Type>, &PlanOf<Type>,   &RunOnLane<Type>}; \
   }

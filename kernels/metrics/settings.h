@@ -22,6 +22,7 @@ class Settings {
   double Number(const std::string& name) const { return std::get<double>(parameters_.at(name)); }
   bool Flag(const std::string& name) const { return std::get<bool>(parameters_.at(name)); }
   const std::string& Choice(const std::string& name) const { return std::get<std::string>(parameters_.at(name)); }
+  Precision precision() const { return trunk_.precision; }
   TrunkUse Trunk(const TrunkSpec& spec) const { return {&spec, trunk_.weights, trunk_.prepared, trunk_.precision}; }
 
  private:

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -11,6 +12,8 @@ namespace {
 
 // What cudaMalloc aligns to; every part of a slot begins on it.
 constexpr std::int64_t kAlignment = 256;
+// Behind a score, whether it means anything.
+constexpr std::int64_t kFlagAt = sizeof(double);
 constexpr std::int64_t kScratchBytes = Cuda::kScratchCount * std::int64_t{sizeof(double)};
 // Entries, tables of taps and first blocks of the longest program are under half of this.
 constexpr std::int64_t kTableBytesEach = 256 << 10;
@@ -22,6 +25,8 @@ ProgramInput InputOf(const PairTask& task, const MetricTask& metric) {
   return {task.reference,        task.distorted,  task.weights,        task.averaging,
           task.alpha_background, metric.want_map, metric.want_gradient};
 }
+
+bool IsFast(const MetricTask& metric) { return !metric.walk && metric.settings->precision() == Precision::kFast; }
 
 std::int64_t SampleBytes(const MetricTask& metric) { return metric.half ? 2 : 4; }
 std::int64_t MapBytes(const MetricTask& metric) { return RoundUp(metric.needs.map.count() * SampleBytes(metric)); }
@@ -66,8 +71,15 @@ Tensor NewTensor(const Shape& shape, Layout layout, int offset, bool half, const
 // A pair's results as they come back; `at` is where they begin.
 void Collect(PairTask& task, const std::byte* at) {
   const ImageView& image = task.distorted;
+  // Of all fast metrics of the pair: they may share the steps that went wrong.
+  bool non_finite = false;
   for (MetricTask& metric : task.metrics) {
     std::memcpy(&metric.result.score, at, sizeof(double));
+    if (IsFast(metric)) {
+      double flag = 0.0;
+      std::memcpy(&flag, at + kFlagAt, sizeof(double));
+      non_finite = non_finite || flag != 0.0 || !std::isfinite(metric.result.score);
+    }
     at += kAlignment;
     if (metric.want_map) {
       metric.result.map = NewTensor(metric.needs.map, image.layout, metric.needs.map_offset, metric.half, at);
@@ -79,6 +91,7 @@ void Collect(PairTask& task, const std::byte* at) {
       at += GradientBytes(metric, image);
     }
   }
+  for (MetricTask& metric : task.metrics) metric.result.non_finite = non_finite && IsFast(metric);
 }
 
 }  // namespace
@@ -88,7 +101,7 @@ SlotSizes& SlotSizes::operator+=(const SlotSizes& more) {
   output_bytes += more.output_bytes;
   table_bytes += more.table_bytes;
   work_bytes += more.work_bytes;
-  fft_bytes = std::max(fft_bytes, more.fft_bytes);
+  library_bytes = std::max(library_bytes, more.library_bytes);
   return *this;
 }
 
@@ -117,11 +130,11 @@ std::int64_t WorkspaceBytes(const SlotSizes& sizes) {
   return sizes.work_bytes / kAlignment * kAlignment - kScratchBytes;
 }
 
-Failure Slot::Create(int device_index, const SlotSizes& sizes, Slot* out) {
+Failure Slot::Create(int device_index, const SlotSizes& sizes, Slot* out, const DeviceTrunks* trunks) {
   Slot slot;
   slot.device_index_ = device_index;
   slot.sizes_ = {RoundUp(sizes.input_bytes), RoundUp(sizes.output_bytes), RoundUp(sizes.table_bytes),
-                 RoundUp(sizes.work_bytes), RoundUp(sizes.fft_bytes)};
+                 RoundUp(sizes.work_bytes), RoundUp(sizes.library_bytes)};
   LIKENESS_CUDA_RETURN_IF_FAILED(cudaSetDevice(device_index));
   LIKENESS_CUDA_RETURN_IF_FAILED(Stream::Create(&slot.stream_));
   LIKENESS_CUDA_RETURN_IF_FAILED(PinnedBuffer::Create(slot.sizes_.input_bytes, &slot.staged_input_));
@@ -129,11 +142,16 @@ Failure Slot::Create(int device_index, const SlotSizes& sizes, Slot* out) {
   LIKENESS_CUDA_RETURN_IF_FAILED(PinnedBuffer::Create(slot.sizes_.table_bytes, &slot.staged_table_));
   LIKENESS_CUDA_RETURN_IF_FAILED(DeviceBuffer::Create(slot.sizes_.device_bytes(), &slot.device_));
   for (Event& mark : slot.marks_) LIKENESS_CUDA_RETURN_IF_FAILED(Event::Create(Event::Kind::kTiming, &mark));
+  std::byte* libraries = slot.device_.data() + slot.sizes_.device_bytes() - slot.sizes_.library_bytes;
+  slot.fft_plans_ = FftPlans(libraries, slot.sizes_.library_bytes);
+  if (trunks != nullptr && HasCudnn()) {
+    LIKENESS_CUDA_RETURN_IF_FAILED(
+        ConvPlans::Create(slot.stream_.get(), libraries, slot.sizes_.library_bytes, &slot.conv_plans_));
+    slot.trunks_ = trunks;
+  }
   slot.launches_ =
       Launches(slot.staged_table_.data(), slot.device_.data() + slot.sizes_.input_bytes + slot.sizes_.output_bytes,
                slot.sizes_.table_bytes);
-  slot.fft_plans_ =
-      FftPlans(slot.device_.data() + slot.sizes_.device_bytes() - slot.sizes_.fft_bytes, slot.sizes_.fft_bytes);
   *out = std::move(slot);
   return {};
 }
@@ -167,7 +185,7 @@ bool Slot::Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs) {
   std::byte* output = device_.data() + sizes_.input_bytes + used.output_bytes;
   std::byte* work = device_.data() + sizes_.input_bytes + sizes_.output_bytes + sizes_.table_bytes + used.work_bytes;
   launches_.BeginLane();
-  Cuda on(launches_, reinterpret_cast<double*>(work), {&fft_plans_, &banks_, stream_.get()});
+  Cuda on(launches_, reinterpret_cast<double*>(work), {&fft_plans_, &banks_, &conv_plans_, trunks_, stream_.get()});
   workspace_.arena().Adopt(work + kScratchBytes, needs.work_bytes - kScratchBytes);
   workspace_.Follow(task.schedule);
   std::vector<WalkTask> walks;
@@ -185,6 +203,11 @@ bool Slot::Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs) {
     }
     input.want_map = metric.want_map;
     input.want_gradient = metric.want_gradient;
+    on.set_non_finite(nullptr);
+    if (IsFast(metric)) {
+      on.set_non_finite(to.score + 1);
+      on.Fill(on.non_finite(), 1, 0.0);
+    }
     metric.program->run(input, *metric.settings, to, workspace_, on);
   }
   workspace_.Follow(nullptr);
@@ -228,6 +251,7 @@ Failure Slot::Score(std::span<PairTask* const> tasks, int* count) {
   launches_.Clear();
   fft_plans_.Trim();
   banks_.Trim();
+  conv_plans_.Trim();
   SlotSizes used;
   std::vector<std::int64_t> outputs;  // where each pair's begin
   for (PairTask* task : tasks) {

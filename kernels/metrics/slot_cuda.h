@@ -12,6 +12,8 @@
 #include "kernels/cuda/launches.h"
 #include "kernels/cuda/owners.h"
 #include "kernels/metrics/program_cuda.h"
+#include "kernels/ops/conv_trunk/conv_plans.h"
+#include "kernels/ops/conv_trunk/device_trunks.h"
 #include "kernels/ops/fft/fft_plans.h"
 #include "kernels/ops/filter_bank/device_banks.h"
 #include "kernels/ops/sharing.h"
@@ -21,6 +23,8 @@ namespace likeness::cuda {
 
 struct PairResult {
   double score = 0.0;
+  // Of a fast metric: a number on the way has left the range of half, and nothing here means anything.
+  bool non_finite = false;
   Tensor map;       // empty unless asked for
   Tensor gradient;  // likewise; d score / d distorted in the distorted image's channels and layout
 };
@@ -61,21 +65,21 @@ struct PairTask {
 void Plan(PairTask& task);
 
 struct SlotSizes {
-  std::int64_t input_bytes = 0;   // images, packed; in page-locked memory and on the GPU
-  std::int64_t output_bytes = 0;  // scores, maps and gradients, likewise
-  std::int64_t table_bytes = 0;   // launches, likewise
-  std::int64_t work_bytes = 0;    // the programs' own, on the GPU
-  std::int64_t fft_bytes = 0;     // cuFFT's work area, on the GPU; any pairs of a batch share it
+  std::int64_t input_bytes = 0;    // images, packed; in page-locked memory and on the GPU
+  std::int64_t output_bytes = 0;   // scores, maps and gradients, likewise
+  std::int64_t table_bytes = 0;    // launches, likewise
+  std::int64_t work_bytes = 0;     // the programs' own, on the GPU
+  std::int64_t library_bytes = 0;  // work area of cuFFT and cuDNN, on the GPU; all pairs of a batch share it
 
-  std::int64_t device_bytes() const { return input_bytes + output_bytes + table_bytes + work_bytes + fft_bytes; }
+  std::int64_t device_bytes() const { return input_bytes + output_bytes + table_bytes + work_bytes + library_bytes; }
   SlotSizes& operator+=(const SlotSizes& more);
 };
 
 // Of work_bytes, what the programs of one pair may take: the rest is scratch.
 std::int64_t WorkspaceBytes(const SlotSizes& sizes);
 
-// What a planned pair needs of a slot. The table's share is an estimate that suits every program of ours. What cuFFT
-// needs is not known before it has made a plan: none is counted.
+// What a planned pair needs of a slot. The table's share is an estimate that suits every program of ours. What
+// libraries need is not known before they have made a plan: none is counted.
 SlotSizes SizesFor(const PairTask& task);
 
 // Of one batch, by the GPU's own clock.
@@ -87,10 +91,11 @@ struct StageTimes {
 
 // Owns a stream, page-locked staging and one block of device memory, all made in Create; scoring allocates on the host
 // for results, and on the GPU for plans of transforms and filter banks of a size not seen lately, and for a work area
-// larger than sizes.fft_bytes. Movable. One thread at a time. Work of two slots overlaps.
+// larger than sizes.library_bytes. Movable. One thread at a time. Work of two slots overlaps.
 class Slot {
  public:
-  static Failure Create(int device_index, const SlotSizes& sizes, Slot* out);
+  // `trunks`: of the same GPU, which must outlive the slot; null where no learned metric is asked for.
+  static Failure Create(int device_index, const SlotSizes& sizes, Slot* out, const DeviceTrunks* trunks = nullptr);
 
   const SlotSizes& sizes() const { return sizes_; }
   bool Fits(const PairTask& task) const;
@@ -118,9 +123,11 @@ class Slot {
   PinnedBuffer staged_input_;
   PinnedBuffer staged_output_;
   PinnedBuffer staged_table_;
-  DeviceBuffer device_;  // input, output, table, work, cuFFT's
+  DeviceBuffer device_;  // input, output, table, work, the libraries'
   FftPlans fft_plans_;
   DeviceBanks banks_;
+  ConvPlans conv_plans_;
+  const DeviceTrunks* trunks_ = nullptr;
   Launches launches_;
   Workspace workspace_;
   // Before the upload, after it, after the last launch, after the download.

@@ -4,6 +4,7 @@
 #include "kernels/base/parallel.h"
 #include "kernels/base/target.h"
 #include "kernels/base/vec.h"
+#include "kernels/ops/conv_trunk/features_layout.h"
 #include "kernels/ops/tape.h"
 
 LIKENESS_BEGIN_TARGET
@@ -11,6 +12,7 @@ LIKENESS_BEGIN_TARGET
 class Cpu {
  public:
   int bytes_per_sample() const { return static_cast<int>(sizeof(Real)); }
+  FeatureLayout feature_layout() const { return FeatureLayout::kBlocked; }
 
   template <class Kernel>
   void Run(const Cost&, Kernel&& kernel) {

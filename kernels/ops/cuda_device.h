@@ -19,6 +19,7 @@
 #include "kernels/base/target.h"
 #include "kernels/base/vec.h"
 #include "kernels/cuda/launches.h"
+#include "kernels/ops/conv_trunk/features_layout.h"
 #include "kernels/ops/tape.h"
 
 LIKENESS_BEGIN_TARGET
@@ -96,12 +97,16 @@ const LaunchKind& KindOf() {
 
 class FftPlans;
 class DeviceBanks;
+class ConvPlans;
+class DeviceTrunks;
 
 // What steps keep from batch to batch, and where they enqueue what fills it. A pointer may be null where no program has
 // such steps.
 struct Caches {
   FftPlans* fft_plans = nullptr;
   DeviceBanks* banks = nullptr;
+  ConvPlans* conv_plans = nullptr;
+  const DeviceTrunks* trunks = nullptr;
   cudaStream_t stream = nullptr;  // that the batch will run on
 };
 
@@ -117,6 +122,7 @@ class Cuda {
       : launches_(launches), scratch_(scratch), caches_(caches) {}
 
   int bytes_per_sample() const { return static_cast<int>(sizeof(Real)); }
+  FeatureLayout feature_layout() const { return FeatureLayout::kPixels; }
   double* scratch() const { return scratch_; }
   const Caches& caches() const { return caches_; }
 
@@ -156,6 +162,10 @@ class Cuda {
 
   void Fill(double* values, int count, double value);
 
+  // Where kernels write 1 when a number has left the range of its type; null: nobody asks. For programs that are fast.
+  double* non_finite() const { return non_finite_; }
+  void set_non_finite(double* flag) { non_finite_ = flag; }
+
   // Keeps the first failure.
   void Report(const Failure& failure) {
     if (!failure_.failed()) failure_ = failure;
@@ -174,6 +184,7 @@ class Cuda {
   Launches& launches_;
   double* scratch_;
   Caches caches_;
+  double* non_finite_ = nullptr;
   Failure failure_;
 };
 

@@ -1,15 +1,18 @@
 // A device that computes nothing: a program run on it yields what the real run will cost.
 #pragma once
 
+#include "kernels/ops/conv_trunk/features_layout.h"
 #include "kernels/ops/tape.h"
 
 namespace likeness::plan {
 
 class PlanDevice {
  public:
-  explicit PlanDevice(int bytes_per_sample) : bytes_per_sample_(bytes_per_sample) {}
+  PlanDevice(int bytes_per_sample, FeatureLayout feature_layout)
+      : bytes_per_sample_(bytes_per_sample), feature_layout_(feature_layout) {}
 
   int bytes_per_sample() const { return bytes_per_sample_; }
+  FeatureLayout feature_layout() const { return feature_layout_; }
 
   template <class Kernel>
   void Run(const Cost& cost, Kernel&&) {
@@ -21,6 +24,7 @@ class PlanDevice {
 
  private:
   int bytes_per_sample_;
+  FeatureLayout feature_layout_;
   Cost total_;
 };
 

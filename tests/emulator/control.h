@@ -23,6 +23,9 @@ void ForgetEmulatedFailure();
 // How many launches, copies, fills and FFTs there were, those that failed included.
 std::int64_t EmulatedWorkCount();
 
+// Whether cuDNN supports no convolution at all; at first it does.
+void RefuseEmulatedConvolutions(bool refuse);
+
 // Whether work on a stream waits until somebody waits for it (so at first) or is done at once. Both are allowed to a
 // GPU: the first shows who reads results too early or overwrites input too early, the second who lets the device
 // overwrite what the host still reads.

@@ -119,7 +119,7 @@ TEST(Slot, KeepsTheWorkAreaOfTransforms) {
   std::int64_t allocated[2];
   for (const bool has_room : {false, true}) {
     SlotSizes sizes = SizesFor(job.task);
-    if (has_room) sizes.fft_bytes = 1 << 20;
+    if (has_room) sizes.library_bytes = 1 << 20;
     Slot slot;
     ASSERT_FALSE(Slot::Create(0, sizes, &slot).failed());
     std::int64_t before = EmulatedAllocationCount();

@@ -117,7 +117,7 @@ bool CheckRow(const Row& row, const Request& request, bool fused) {
   Asked asked(pair);
   asked.Add(request, want_map, want_gradient, fused);
   Slot slot;
-  if (!Report(Slot::Create(0, SizesFor(asked.task), &slot))) return false;
+  if (!Report(CreateSlot(SizesFor(asked.task), &slot))) return false;
   PairResult results[2];
   for (PairResult& result : results) {
     PairTask* const one[] = {&asked.task};
@@ -145,6 +145,7 @@ int Run(int argc, char** argv) {
     return kCannotRead;
   }
   if (!AnnounceDevice()) return kSkipped;
+  Trunks trunks;  // made for the first row that needs them
   std::printf("     %-16s %-44s %-8s %16s %16s %9s\n", "pair", "request", "quantity", "ours", "expected", "error");
   int failed = 0, count = 0;
   std::map<std::string, int> skipped;
@@ -155,6 +156,7 @@ int Run(int argc, char** argv) {
         ++skipped[row.request.substr(0, row.request.find_first_of(":?"))];
         continue;
       }
+      if (request.program->trunk != nullptr && Trunks::device() == nullptr && !trunks.Create()) return kFailed;
       ++count;
       failed += CheckRow(row, request, false) ? 0 : 1;
       if (!FusedWalk(request)) continue;

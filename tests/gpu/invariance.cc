@@ -59,7 +59,10 @@ std::vector<Alone> MakeCases(const std::vector<Pair>& pairs, bool small) {
     const Request request = ReadRequest(text);
     int taken = 0;
     for (const Pair& pair : pairs) {
-      if (!Takes(request, pair.width, pair.height) || (small && taken == 2)) continue;
+      // The emulator convolves slowly.
+      const int most = request.program->trunk != nullptr ? 1 : 2;
+      if (!Takes(request, pair.width, pair.height) || (small && taken == most)) continue;
+      if (IsTooLarge(request, pair.width, pair.height)) continue;
       cases.push_back({&pair, text, request, false, {}});
       if (FusedWalk(request)) cases.push_back({&pair, text + " (fused)", request, true, {}});
       ++taken;
@@ -74,7 +77,7 @@ bool ScoreAlone(std::vector<Alone>& cases) {
     Asked asked(*one.pair);
     asked.Add(one.request, true, true, one.fused);
     Slot slot;
-    if (!Report(Slot::Create(0, SizesFor(asked.task), &slot)) || !ScoreAll(slot, {&asked.task})) return false;
+    if (!Report(CreateSlot(SizesFor(asked.task), &slot)) || !ScoreAll(slot, {&asked.task})) return false;
     one.expected = std::move(asked.task.metrics[0].result);
   }
   return true;
@@ -136,7 +139,7 @@ bool Repeat(const std::vector<Alone>& cases, const Options& options, int thread,
     // The table is small and every pair takes some of it.
     sizes.table_bytes *= 16;
     sizes.work_bytes *= 2;
-    if (!Report(Slot::Create(0, sizes, &slot)) || !ScoreAll(slot, tasks)) return false;
+    if (!Report(CreateSlot(sizes, &slot)) || !ScoreAll(slot, tasks)) return false;
     if (CountDifferences(mixed) > 0) return false;
     for (const Mixed& one : mixed) compared += static_cast<std::int64_t>(one.cases.size());
   }
@@ -145,6 +148,8 @@ bool Repeat(const std::vector<Alone>& cases, const Options& options, int thread,
 
 int Run(const Options& options) {
   if (!AnnounceDevice()) return kSkipped;
+  Trunks trunks;
+  if (!trunks.Create()) return kFailed;
   const std::vector<Pair> pairs = MakePairs(options.small);
   std::vector<Alone> cases = MakeCases(pairs, options.small);
   if (!ScoreAlone(cases)) return kFailed;

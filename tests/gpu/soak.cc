@@ -52,17 +52,19 @@ class Soak {
   }
 
   // A slot for any one pair of up to two requests, and for many small ones. False when there is no memory for it.
-  bool CreateSlot() {
-    const Pair largest(options_.side, options_.side);
+  bool MakeSlot() {
+    const Pair all(options_.side, options_.side);
+    const Pair some(std::min(options_.side, 572), std::min(options_.side, 572));
     SlotSizes sizes;
     for (const Request& request : requests_) {
-      if (!Takes(request, options_.side, options_.side)) continue;
+      const Pair& largest = IsTooLarge(request, all.width, all.height) ? some : all;
+      if (!Takes(request, largest.width, largest.height)) continue;
       Asked asked(largest);
       asked.Add(request, true, true).Add(request, true, true);
       sizes = Widest(sizes, SizesFor(asked.task));
     }
     sizes.table_bytes *= 8;
-    return Report(Slot::Create(0, sizes, &slot_));
+    return Report(CreateSlot(sizes, &slot_));
   }
 
   void RunUntil(Clock::time_point end) {
@@ -86,7 +88,8 @@ class Soak {
       job.asked = std::make_unique<Asked>(*job.pair);
       for (int i = Below(2) + 1; i > 0; --i) {
         const Request& request = requests_[Below(static_cast<int>(requests_.size()))];
-        if (Takes(request, job.pair->width, job.pair->height)) {
+        if (Takes(request, job.pair->width, job.pair->height) &&
+            !IsTooLarge(request, job.pair->width, job.pair->height)) {
           job.asked->Add(request, Below(2), Below(2), FusedWalk(request) && Below(2));
         }
       }
@@ -153,11 +156,13 @@ class Soak {
 
 int Run(const Options& options) {
   if (!AnnounceDevice()) return kSkipped;
+  Trunks trunks;
+  if (!trunks.Create()) return kFailed;
   Tally tally;
   std::vector<std::unique_ptr<Soak>> soaks;
   for (int i = 0; i < options.slots; ++i) {
     soaks.push_back(std::make_unique<Soak>(options, options.seed * 1000 + i, tally));
-    if (!soaks.back()->CreateSlot()) return kFailed;
+    if (!soaks.back()->MakeSlot()) return kFailed;
   }
   const auto run_all = [&](double seconds) {
     const auto end = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));

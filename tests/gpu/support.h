@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,7 +18,9 @@
 
 #include "kernels/cuda/probe.h"
 #include "kernels/metrics/slot_cuda.h"
+#include "kernels/ops/conv_trunk/conv_plans.h"
 #include "tests/support/scene.h"
+#include "tests/support/synthetic_weights.h"
 
 namespace likeness::cuda::testing {
 
@@ -56,10 +59,11 @@ struct Request {
   const Program* program = nullptr;
   std::string convention;
   Parameters parameters;
+  Precision precision = Precision::kExact;
 };
 
-// metric[:convention][?name=value[&name=value]], with every parameter filled in. No program: the metric is not compiled
-// for CUDA.
+// metric[:convention][?name=value[&name=value]], with every parameter filled in; precision=fast is none of them. No
+// program: the metric is not compiled for CUDA.
 inline Request ReadRequest(const std::string& text) {
   const std::vector<std::string> halves = Split(text, '?');
   const std::vector<std::string> names = Split(halves[0], ':');
@@ -80,6 +84,10 @@ inline Request ReadRequest(const std::string& text) {
   if (halves.size() > 1) {
     for (const std::string& item : Split(halves[1], '&')) {
       const std::vector<std::string> sides = Split(item, '=');
+      if (item == "precision=fast") {
+        request.precision = Precision::kFast;
+        continue;
+      }
       if (sides.size() != 2 || request.parameters.count(sides[0]) == 0) CannotRead("'" + item + "' in " + text);
       ParameterValue& value = request.parameters[sides[0]];
       if (std::holds_alternative<std::string>(value)) {
@@ -94,15 +102,14 @@ inline Request ReadRequest(const std::string& text) {
   return request;
 }
 
-// Every metric that is compiled for CUDA, under its default convention or under each.
+// Every metric that is compiled for CUDA, under its default convention or under each; learned ones in both precisions.
 inline std::vector<std::string> AllRequests(bool every_convention) {
   std::vector<std::string> requests;
   for (const std::string_view id : ProgramIds()) {
     const MetricInfo info = FindProgram(id)->info();
-    // Their weights are files, which these programs do not read.
-    if (info.learned) continue;
     for (const ConventionInfo& convention : info.conventions) {
       requests.push_back(info.id + ":" + convention.name);
+      if (info.learned) requests.push_back(requests.back() + "?precision=fast");
       if (!every_convention) break;
     }
   }
@@ -116,6 +123,49 @@ inline bool Takes(const Request& request, int width, int height) {
   return width >= info.min_width && height >= info.min_height &&
          request.program->check({width, height, 3}, settings).empty();
 }
+
+// Whether features of such images would take more than the tests that run on any GPU may ask for.
+inline bool IsTooLarge(const Request& request, int width, int height) {
+  return request.program->trunk != nullptr && std::int64_t{width} * height > 640 * 512;
+}
+
+// Weights from a formula (tests/support/synthetic_weights.h) for every learned metric, on the host and on the GPU,
+// while one of these lives. The programs need no files, and no licence for them.
+class Trunks {
+ public:
+  Trunks() = default;
+  Trunks(const Trunks&) = delete;
+  ~Trunks() { current_ = nullptr; }
+
+  bool Create() {
+    std::vector<DeviceTrunks::Source> sources;
+    for (const std::string_view id : ProgramIds()) {
+      const Program* program = FindProgram(id);
+      if (program->trunk == nullptr) continue;
+      auto& made = host_.emplace(program, program->trunk()).first->second;
+      sources.push_back({&program->trunk(), &made.weights});
+    }
+    current_ = this;
+    if (const Failure failure = DeviceTrunks::Create(sources, &device_); failure.failed()) {
+      std::printf("FAIL %s: %s\n", failure.expression, cudaGetErrorName(failure.code));
+      return false;
+    }
+    return true;
+  }
+
+  static const DeviceTrunks* device() { return current_ == nullptr ? nullptr : &current_->device_; }
+  static const TrunkWeights* weights(const Program* program) {
+    return program->trunk == nullptr ? nullptr : &current_->host_.at(program).weights;
+  }
+
+ private:
+  static inline Trunks* current_ = nullptr;
+  std::map<const Program*, likeness::testing::SyntheticTrunk> host_;
+  DeviceTrunks device_;
+};
+
+// A slot that scores learned metrics as well.
+inline Failure CreateSlot(const SlotSizes& sizes, Slot* out) { return Slot::Create(0, sizes, out, Trunks::device()); }
 
 // The fused walk of a request, if it has one.
 inline std::optional<Walk> FusedWalk(const Request& request) {
@@ -139,7 +189,10 @@ class Asked {
   // `fused`: by the request's walk, which it must have.
   Asked& Add(Request request, bool want_map, bool want_gradient, bool fused = false) {
     auto owned = std::make_unique<Owned>(Owned{std::move(request), nullptr});
-    owned->settings = std::make_unique<Settings>(owned->request.convention, owned->request.parameters);
+    TrunkUse trunk;
+    trunk.weights = Trunks::weights(owned->request.program);
+    trunk.precision = owned->request.precision;
+    owned->settings = std::make_unique<Settings>(owned->request.convention, owned->request.parameters, trunk);
     const MetricInfo info = owned->request.program->info();
     MetricTask& metric = task.metrics.emplace_back();
     metric.program = owned->request.program;
@@ -165,7 +218,7 @@ class Asked {
 inline SlotSizes Widest(const SlotSizes& a, const SlotSizes& b) {
   return {std::max(a.input_bytes, b.input_bytes), std::max(a.output_bytes, b.output_bytes),
           std::max(a.table_bytes, b.table_bytes), std::max(a.work_bytes, b.work_bytes),
-          std::max(a.fft_bytes, b.fft_bytes)};
+          std::max(a.library_bytes, b.library_bytes)};
 }
 
 inline bool SameBits(const Tensor& a, const Tensor& b) {
@@ -174,7 +227,7 @@ inline bool SameBits(const Tensor& a, const Tensor& b) {
 }
 inline bool SameBits(const PairResult& a, const PairResult& b) {
   return std::memcmp(&a.score, &b.score, sizeof(double)) == 0 && SameBits(a.map, b.map) &&
-         SameBits(a.gradient, b.gradient);
+         a.non_finite == b.non_finite && SameBits(a.gradient, b.gradient);
 }
 
 // Prints a failure. True when there is none.

@@ -27,7 +27,7 @@ TEST(TrunkWindows, CoresTileTheImageAndWindowsReachAround) {
         SCOPED_TRACE(absl::StrCat(base->network, " ", width, "x", height));
         TrunkSpec spec = *base;
         spec.whole_pixels = spec.whole_pixels_gradient = 1'000'000;
-        const TrunkWindows windows(spec, Precision::kExact, width, height, gradient);
+        const TrunkWindows windows(spec, FeatureLayout::kBlocked, Precision::kExact, width, height, gradient);
         EXPECT_FALSE(windows.whole());
         std::int64_t covered = 0;
         for (const TrunkWindow& down : windows.down()) {
@@ -48,10 +48,13 @@ TEST(TrunkWindows, CoresTileTheImageAndWindowsReachAround) {
       }
     }
   }
-  EXPECT_TRUE(TrunkWindows(kVgg16Trunk, Precision::kExact, 1920, 1080, false).whole());
-  EXPECT_FALSE(TrunkWindows(kVgg16Trunk, Precision::kExact, 1920, 1080, true).whole());
-  EXPECT_FALSE(TrunkWindows(kVgg16Trunk, Precision::kFast, 1920, 1080, false).whole());
-  EXPECT_TRUE(TrunkWindows(kVgg16SmoothTrunk, Precision::kExact, 9999, 9999, true).whole());
+  EXPECT_TRUE(TrunkWindows(kVgg16Trunk, FeatureLayout::kBlocked, Precision::kExact, 1920, 1080, false).whole());
+  EXPECT_FALSE(TrunkWindows(kVgg16Trunk, FeatureLayout::kBlocked, Precision::kExact, 1920, 1080, true).whole());
+  EXPECT_FALSE(TrunkWindows(kVgg16Trunk, FeatureLayout::kBlocked, Precision::kFast, 1920, 1080, false).whole());
+  // A GPU's slot has less room for features, and half takes half of it.
+  EXPECT_FALSE(TrunkWindows(kVgg16Trunk, FeatureLayout::kPixels, Precision::kExact, 1920, 1080, false).whole());
+  EXPECT_TRUE(TrunkWindows(kVgg16Trunk, FeatureLayout::kPixels, Precision::kFast, 1920, 1080, false).whole());
+  EXPECT_TRUE(TrunkWindows(kVgg16SmoothTrunk, FeatureLayout::kBlocked, Precision::kExact, 9999, 9999, true).whole());
 }
 
 }  // namespace
@@ -133,7 +136,9 @@ TEST(TrunkWindows, ChangeNothing) {
     TrunkSpec in_windows = c.spec, whole = c.spec;
     whole.whole_pixels_gradient = 0;
     in_windows.whole_pixels_gradient = c.pixels;
-    ASSERT_FALSE(TrunkWindows(in_windows, Precision::kExact, c.shape.width, c.shape.height, true).whole());
+    ASSERT_FALSE(
+        TrunkWindows(in_windows, FeatureLayout::kBlocked, Precision::kExact, c.shape.width, c.shape.height, true)
+            .whole());
     const Result expected = Score(whole, c.shape, c.linear), seen = Score(in_windows, c.shape, c.linear);
     EXPECT_EQ(seen.score, expected.score);
     EXPECT_EQ(seen.taps, expected.taps);

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "kernels/ops/conv_trunk/features_layout.h"
 #include "kernels/ops/conv_trunk/trunk_weights.h"
 #include "kernels/ops/tape.h"
 
@@ -33,10 +34,11 @@ struct UnitLength {
   double outside = 0.0;
 };
 
-// Memory of features as kernels see it: Real of the device, in the device's layout.
+// Memory of features as kernels see it, in the device's layout and its type of sample for the precision.
 struct FeaturesView {
   void* data = nullptr;
   Shape shape;
+  Precision precision = Precision::kExact;
 };
 
 // Where the moments of every channel go, and where their gradients come from.
@@ -57,29 +59,40 @@ template <bool tracked>
 class Features {
  public:
   static constexpr bool kTracked = tracked;
-  Features(Planes<tracked> storage, const Shape& shape) : storage_(std::move(storage)), shape_(shape) {}
+  Features(Planes<tracked> storage, const Shape& shape, Precision precision)
+      : storage_(std::move(storage)), shape_(shape), precision_(precision) {}
 
   const Planes<tracked>& storage() const { return storage_; }
   const Slot& slot() const { return storage_.slot(); }
   const Shape& shape() const { return shape_; }
+  Precision precision() const { return precision_; }
 
  private:
   Planes<tracked> storage_;
   Shape shape_;
+  Precision precision_;
 };
 
 namespace trunk_internal {
 
-// The output of a step, as Tape::Make. Room for any layout that groups up to 16 channels.
+// Of a sample of features; weights and planes are counted as such.
+template <class T>
+int SampleBytes(T& t, Precision precision) {
+  const bool half = precision == Precision::kFast && t.device().feature_layout() == FeatureLayout::kPixels;
+  return half ? 2 : t.device().bytes_per_sample();
+}
+
+// The output of a step, as Tape::Make.
 template <bool tracked, class T, class... Part>
-Features<tracked> MakeFeatures(T& t, const Shape& shape, const char* op, const Part&... parts) {
-  const Shape room{shape.width * 16, shape.height, (shape.channels + 15) / 16};
-  return {t.template Make<tracked>(room, op, shape, parts...), shape};
+Features<tracked> MakeFeatures(T& t, const Shape& shape, Precision precision, const char* op, const Part&... parts) {
+  const Shape room = FeatureRoom(t.device().feature_layout(), shape, precision);
+  return {t.template Make<tracked>(room, op, shape, precision, parts...), shape, precision};
 }
 // Where the CPU rounds features to 16 bits for a convolution; empty where it need not.
 template <class T>
 Planes<false> Rounded(T& t, const TrunkUse& trunk, int layer, const Shape& shape) {
-  if (PrecisionOf(trunk.precision, layer) == Precision::kExact) return {};
+  const bool stored_so = t.device().feature_layout() == FeatureLayout::kPixels;
+  if (stored_so || PrecisionOf(trunk.precision, layer) == Precision::kExact) return {};
   return t.Scratch({shape.width * 8, shape.height, (shape.channels + 15) / 16});
 }
 template <class T>
@@ -88,11 +101,20 @@ void* DataOf(const T& t, const Planes<false>& scratch) {
 }
 template <class T, bool tracked>
 FeaturesView View(const T& t, const Features<tracked>& x) {
-  return {t.View(x.storage()).data, x.shape()};
+  return {t.View(x.storage()).data, x.shape(), x.precision()};
 }
+// Features and their gradients are of one kind.
 template <class T>
-FeaturesView UpstreamView(const T& t, const Slot& slot, const Shape& shape) {
-  return {t.Upstream(slot).data, shape};
+FeaturesView UpstreamView(const T& t, const Slot& slot, const Shape& shape, Precision precision) {
+  return {t.Upstream(slot).data, shape, precision};
+}
+template <class T, bool tracked>
+FeaturesView UpstreamView(const T& t, const Features<tracked>& x) {
+  return UpstreamView(t, x.slot(), x.shape(), x.precision());
+}
+template <bool tracked>
+FeaturesView GradientOf(const GradientView& gradient, const Features<tracked>& x) {
+  return {gradient.planes.data, x.shape(), x.precision()};
 }
 
 }  // namespace trunk_internal
@@ -103,18 +125,20 @@ Features<tracked> ImageFeatures(T& t, const TrunkUse& trunk, const Planes<tracke
                                 const ColorNormalization& color) {
   const ConvSpec& first = trunk.conv(0);
   const Shape in = image.shape();
-  auto out = trunk_internal::MakeFeatures<tracked>(t, PackedShape(first, in), "ImageFeatures", image, color,
-                                                   first.stride, first.padding, trunk.precision);
-  const Cost cost{(in.count() + out.shape().count()) * t.device().bytes_per_sample(), 2 * out.shape().count()};
+  auto out = trunk_internal::MakeFeatures<tracked>(t, PackedShape(first, in), trunk.precision, "ImageFeatures", image,
+                                                   color, first.stride, first.padding);
+  const Cost cost{(in.count() + out.shape().count()) * trunk_internal::SampleBytes(t, trunk.precision),
+                  2 * out.shape().count()};
   t.RunFor(out.storage(), cost, [&](auto& device) {
     ImageFeaturesForward(device, t.View(image), color, first, trunk_internal::View(t, out));
   });
   if constexpr (tracked) {
     // The spec outlives every tape: it is a constant of the program.
-    t.Record(out.storage(), [x = image.slot(), out = out.slot(), shape = out.shape(), color, &first, cost](T& t) {
+    t.Record(out.storage(), [x = image.slot(), out = out.slot(), shape = out.shape(), precision = trunk.precision,
+                             color, &first, cost](T& t) {
       const GradientView gradient = t.Gradient(x);
       t.Run(cost, [&](auto& device) {
-        ImageFeaturesBackward(device, trunk_internal::UpstreamView(t, out, shape), color, first, gradient);
+        ImageFeaturesBackward(device, trunk_internal::UpstreamView(t, out, shape, precision), color, first, gradient);
       });
     });
   }
@@ -126,18 +150,20 @@ template <class T, bool tracked>
 Features<tracked> ConvRelu(T& t, const TrunkUse& trunk, int layer, const Features<tracked>& x, bool relu = true) {
   const int parts = trunk.spec->Parts(layer);
   Shape shape = ConvOutput(GeometryOf(trunk.conv(layer)), x.shape());
-  Cost cost{(x.shape().count() + shape.plane() * trunk.spec->Channels(layer)) * t.device().bytes_per_sample(), 0};
+  Cost cost{(x.shape().count() + shape.plane() * trunk.spec->Channels(layer)) *
+                trunk_internal::SampleBytes(t, trunk.precision),
+            0};
   std::vector<std::uint64_t> identities;
   for (int i = layer; i < layer + parts; ++i) {
     const ConvGeometry conv = GeometryOf(trunk.conv(i));
     const std::int64_t taps = std::int64_t{conv.in} * conv.kernel * conv.kernel * conv.out;
-    cost.bytes += taps * t.device().bytes_per_sample();
+    cost.bytes += taps * trunk_internal::SampleBytes(t, trunk.precision);
     cost.operations += 2 * taps * shape.plane();
     identities.push_back(trunk.identity(i));
   }
   shape.channels = trunk.spec->Channels(layer);
-  auto out = trunk_internal::MakeFeatures<tracked>(t, shape, "ConvRelu", x.storage(), layer, identities, relu,
-                                                   trunk.precision);
+  auto out = trunk_internal::MakeFeatures<tracked>(t, shape, trunk.precision, "ConvRelu", x.storage(), layer,
+                                                   identities, relu);
   {
     const Planes<false> rounded = trunk_internal::Rounded(t, trunk, layer, x.shape());
     t.RunFor(out.storage(), cost, [&](auto& device) {
@@ -150,9 +176,9 @@ Features<tracked> ConvRelu(T& t, const TrunkUse& trunk, int layer, const Feature
       const GradientView gradient = t.Gradient(x);
       const Planes<false> rounded = trunk_internal::Rounded(t, trunk, layer, out.shape());
       t.Run(cost, [&](auto& device) {
-        ConvReluBackward(device, trunk, layer, relu, trunk_internal::View(t, out),
-                         trunk_internal::UpstreamView(t, out.slot(), out.shape()), trunk_internal::DataOf(t, rounded),
-                         {gradient.planes.data, in}, gradient.accumulate);
+        ConvReluBackward(device, trunk, layer, relu, trunk_internal::View(t, out), trunk_internal::UpstreamView(t, out),
+                         trunk_internal::DataOf(t, rounded), {gradient.planes.data, in, trunk.precision},
+                         gradient.accumulate);
       });
     });
   }
@@ -163,10 +189,11 @@ template <class T, bool tracked>
 Features<tracked> PoolBefore(T& t, const TrunkUse& trunk, int layer, const Features<tracked>& x) {
   const ConvSpec& conv = trunk.conv(layer);
   const Pooling pooling = trunk.spec->pooling;
-  auto out = trunk_internal::MakeFeatures<tracked>(t, PoolOutput(pooling, conv, x.shape()), "PoolBefore", x.storage(),
-                                                   pooling, conv.pool_kernel, conv.pool_stride, trunk.precision);
+  auto out =
+      trunk_internal::MakeFeatures<tracked>(t, PoolOutput(pooling, conv, x.shape()), trunk.precision, "PoolBefore",
+                                            x.storage(), pooling, conv.pool_kernel, conv.pool_stride);
   if (pooling == Pooling::kL2) {
-    const Cost cost{(x.shape().count() + out.shape().count()) * t.device().bytes_per_sample(),
+    const Cost cost{(x.shape().count() + out.shape().count()) * trunk_internal::SampleBytes(t, trunk.precision),
                     18 * out.shape().count()};
     t.RunFor(out.storage(), cost,
              [&](auto& device) { L2PoolForward(device, trunk_internal::View(t, x), trunk_internal::View(t, out)); });
@@ -175,7 +202,7 @@ Features<tracked> PoolBefore(T& t, const TrunkUse& trunk, int layer, const Featu
         const GradientView gradient = t.Gradient(x.slot());
         t.Run({2 * cost.bytes, cost.operations}, [&](auto& device) {
           L2PoolBackward(device, trunk_internal::View(t, x), trunk_internal::View(t, out),
-                         trunk_internal::UpstreamView(t, out.slot(), out.shape()), {gradient.planes.data, x.shape()},
+                         trunk_internal::UpstreamView(t, out), trunk_internal::GradientOf(gradient, x),
                          gradient.accumulate);
         });
       });
@@ -183,7 +210,7 @@ Features<tracked> PoolBefore(T& t, const TrunkUse& trunk, int layer, const Featu
     return out;
   }
   const int kernel = conv.pool_kernel, stride = conv.pool_stride;
-  const Cost cost{(x.shape().count() + out.shape().count()) * t.device().bytes_per_sample(),
+  const Cost cost{(x.shape().count() + out.shape().count()) * trunk_internal::SampleBytes(t, trunk.precision),
                   out.shape().count() * kernel * kernel};
   t.RunFor(out.storage(), cost, [&](auto& device) {
     MaxPoolForward(device, trunk_internal::View(t, x), kernel, stride, trunk_internal::View(t, out));
@@ -192,8 +219,9 @@ Features<tracked> PoolBefore(T& t, const TrunkUse& trunk, int layer, const Featu
     t.Record(out.storage(), [x, out = out.slot(), shape = out.shape(), kernel, stride, cost](T& t) {
       const GradientView gradient = t.Gradient(x.slot());
       t.Run({2 * cost.bytes, 3 * cost.operations}, [&](auto& device) {
-        MaxPoolBackward(device, trunk_internal::View(t, x), kernel, stride, trunk_internal::UpstreamView(t, out, shape),
-                        {gradient.planes.data, x.shape()}, gradient.accumulate);
+        MaxPoolBackward(device, trunk_internal::View(t, x), kernel, stride,
+                        trunk_internal::UpstreamView(t, out, shape, x.precision()),
+                        trunk_internal::GradientOf(gradient, x), gradient.accumulate);
       });
     });
   }
@@ -209,7 +237,8 @@ Planes<tracked> TapDistance(T& t, const TrunkUse& trunk, int tap, const UnitLeng
   // Of the heads, a trunk's own address tells them apart: programs of one metric share them.
   auto out = t.template Make<tracked>(Shape{in.width, in.height, 1}, "TapDistance", reference.storage(),
                                       distorted.storage(), trunk.weights, tap, length);
-  const Cost cost{(2 * in.count() + out.shape().count()) * t.device().bytes_per_sample(), 10 * in.count()};
+  const Cost cost{(2 * in.count() + out.shape().count()) * trunk_internal::SampleBytes(t, trunk.precision),
+                  10 * in.count()};
   t.RunFor(out, cost, [&](auto& device) {
     TapForward(device, trunk, tap, length, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
                t.View(out));
@@ -219,7 +248,7 @@ Planes<tracked> TapDistance(T& t, const TrunkUse& trunk, int tap, const UnitLeng
       const GradientView gradient = t.Gradient(distorted.slot());
       t.Run({2 * cost.bytes, 2 * cost.operations}, [&](auto& device) {
         TapBackward(device, trunk, tap, length, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
-                    t.Upstream(out), {gradient.planes.data, distorted.shape()}, gradient.accumulate);
+                    t.Upstream(out), trunk_internal::GradientOf(gradient, distorted), gradient.accumulate);
       });
     });
   }
@@ -248,7 +277,7 @@ FeatureMoments<tracked> MomentsOf(T& t, const Features<false>& reference, const 
   out.distorted_mean = make.template operator()<tracked>("MomentsMean", out.reference_mean);
   out.distorted_variance = make.template operator()<tracked>("MomentsVariance");
   out.difference_variance = make.template operator()<tracked>("MomentsDifference");
-  const Cost cost{4 * shape.count() * t.device().bytes_per_sample(), 12 * shape.count()};
+  const Cost cost{4 * shape.count() * trunk_internal::SampleBytes(t, distorted.precision()), 12 * shape.count()};
   t.RunFor(out.distorted_mean, cost, [&](auto& device) {
     MomentsForward(device, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
                    {t.Values(out.reference_mean), t.Values(out.reference_variance), t.Values(out.distorted_mean),
@@ -264,7 +293,7 @@ FeatureMoments<tracked> MomentsOf(T& t, const Features<false>& reference, const 
         MomentsBackward(device, trunk_internal::View(t, reference), trunk_internal::View(t, distorted), t.Values(means),
                         t.Values(mean),
                         {t.UpstreamValues(mean.slot()), t.UpstreamValues(variance), t.UpstreamValues(difference)},
-                        {gradient.planes.data, distorted.shape()}, gradient.accumulate);
+                        trunk_internal::GradientOf(gradient, distorted), gradient.accumulate);
       });
     });
   }

@@ -85,8 +85,8 @@ inline std::vector<TapCore> CoresOf(const TrunkSpec& spec, const Shape& image, c
 
 // body(shape, margins that crop the image to it, cores) for each window of which some tap has a part.
 template <class Body>
-void ForEachWindow(const TrunkUse& trunk, const Shape& image, bool gradient, Body body) {
-  const TrunkWindows windows(*trunk.spec, trunk.precision, image.width, image.height, gradient);
+void ForEachWindow(const TrunkUse& trunk, FeatureLayout layout, const Shape& image, bool gradient, Body body) {
+  const TrunkWindows windows(*trunk.spec, layout, trunk.precision, image.width, image.height, gradient);
   for (const TrunkWindow& down : windows.down()) {
     for (const TrunkWindow& across : windows.across()) {
       const Shape shape{across.end - across.begin, down.end - down.begin, image.channels};
@@ -105,21 +105,23 @@ std::vector<Planes<tracked>> WindowedTapDistances(T& t, const TrunkUse& trunk, c
   std::vector<Planes<tracked>> taps;
   for (const Shape& shape : TapShapes(*trunk.spec, image)) taps.push_back(t.template MakeOwn<tracked>(shape));
   std::vector<bool> begun(taps.size(), false);
-  ForEachWindow(trunk, image, tracked, [&](const Shape&, const Margins& margins, const std::vector<TapCore>& cores) {
-    T inner(t.device(), t.workspace(), false);
-    const auto put = [&](int tap, const Features<false>& r, const Features<false>& d) {
-      const Planes<false> distance = TapDistance(inner, trunk, tap, rule.length, r, d);
-      if (cores[tap].empty()) return;
-      const Planes<false> core = Pad(inner, distance, cores[tap].in_window, Border::kZero);
-      // What crops on the way there pads on the way back: the first core leaves zeros around it.
-      inner.Run({}, [&](auto& device) {
-        PadBackward(device, inner.View(core), cores[tap].in_image, Border::kZero, {inner.View(taps[tap]), begun[tap]});
-      });
-      begun[tap] = true;
-    };
-    ForEachTap(inner, trunk, rule, Pad(inner, reference, margins, Border::kZero),
-               Pad(inner, distorted.Detached(), margins, Border::kZero), put);
-  });
+  ForEachWindow(trunk, t.device().feature_layout(), image, tracked,
+                [&](const Shape&, const Margins& margins, const std::vector<TapCore>& cores) {
+                  T inner(t.device(), t.workspace(), false);
+                  const auto put = [&](int tap, const Features<false>& r, const Features<false>& d) {
+                    const Planes<false> distance = TapDistance(inner, trunk, tap, rule.length, r, d);
+                    if (cores[tap].empty()) return;
+                    const Planes<false> core = Pad(inner, distance, cores[tap].in_window, Border::kZero);
+                    // What crops on the way there pads on the way back: the first core leaves zeros around it.
+                    inner.Run({}, [&](auto& device) {
+                      PadBackward(device, inner.View(core), cores[tap].in_image, Border::kZero,
+                                  {inner.View(taps[tap]), begun[tap]});
+                    });
+                    begun[tap] = true;
+                  };
+                  ForEachTap(inner, trunk, rule, Pad(inner, reference, margins, Border::kZero),
+                             Pad(inner, distorted.Detached(), margins, Border::kZero), put);
+                });
   if constexpr (tracked) {
     std::vector<Slot> slots;
     for (const Planes<tracked>& tap : taps) slots.push_back(tap.slot());
@@ -151,7 +153,7 @@ std::vector<Planes<tracked>> WindowedTapDistances(T& t, const TrunkUse& trunk, c
         inner.Run({}, [&](auto& device) { PadBackward(device, of_window, margins, Border::kZero, gradient); });
         gradient.accumulate = true;
       };
-      ForEachWindow(trunk, distorted.shape(), true, back);
+      ForEachWindow(trunk, t.device().feature_layout(), distorted.shape(), true, back);
     });
   }
   return taps;
@@ -164,7 +166,8 @@ std::vector<Planes<tracked>> WindowedTapDistances(T& t, const TrunkUse& trunk, c
 template <class T, bool tracked>
 std::vector<Planes<tracked>> TapDistances(T& t, const TrunkUse& trunk, const TapRule& rule,
                                           const Planes<false>& reference, const Planes<tracked>& distorted) {
-  const TrunkWindows windows(*trunk.spec, trunk.precision, distorted.shape().width, distorted.shape().height, tracked);
+  const TrunkWindows windows(*trunk.spec, t.device().feature_layout(), trunk.precision, distorted.shape().width,
+                             distorted.shape().height, tracked);
   if (!windows.whole()) return trunk_internal::WindowedTapDistances(t, trunk, rule, reference, distorted);
   std::vector<Planes<tracked>> taps;
   trunk_internal::ForEachTap(t, trunk, rule, reference, distorted,

@@ -15,25 +15,6 @@
 namespace likeness {
 namespace {
 
-// The weights of a strided convolution, phases as channels: see ConvGeometry.
-std::vector<float> PhaseWeights(const ConvSpec& spec, absl::Span<const float> weight) {
-  const ConvGeometry conv = GeometryOf(spec);
-  std::vector<float> phases(std::size_t(conv.out) * conv.in * conv.kernel * conv.kernel, 0.0f);
-  for (int out = 0; out < spec.out; ++out) {
-    for (int in = 0; in < spec.in; ++in) {
-      for (int y = 0; y < spec.kernel; ++y) {
-        for (int x = 0; x < spec.kernel; ++x) {
-          const int channel = ((y % spec.stride) * spec.stride + x % spec.stride) * spec.in + in;
-          const int at = (y / spec.stride) * conv.kernel + x / spec.stride;
-          phases[(std::size_t(out) * conv.in + channel) * conv.kernel * conv.kernel + at] =
-              weight[((std::size_t(out) * spec.in + in) * spec.kernel + y) * spec.kernel + x];
-        }
-      }
-    }
-  }
-  return phases;
-}
-
 // Samples as bytes, so that this is quick.
 absl::string_view Bytes(std::span<const float> values) {
   return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
@@ -45,19 +26,6 @@ std::uint64_t IdentityOf(const ConvWeights& conv) {
 }
 
 }  // namespace
-
-std::vector<float> AdjointWeights(const ConvWeights& conv) {
-  const int area = conv.geometry.kernel * conv.geometry.kernel;
-  std::vector<float> adjoint(conv.weight.size());
-  for (int out = 0; out < conv.geometry.out; ++out) {
-    for (int in = 0; in < conv.geometry.in; ++in) {
-      const float* from = &conv.weight[(std::size_t(out) * conv.geometry.in + in) * area];
-      float* to = &adjoint[(std::size_t(in) * conv.geometry.out + out) * area];
-      for (int i = 0; i < area; ++i) to[i] = from[area - 1 - i];
-    }
-  }
-  return adjoint;
-}
 
 Trunk::Trunk(const TrunkSpec& spec, ConvIsa isa) : spec_(spec), isa_(isa) {}
 Trunk::~Trunk() = default;
@@ -149,7 +117,7 @@ absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Trunk::Prepare(int width, i
   // Outside of the lock: other sizes go on meanwhile. Two threads may make the same; either will do.
   auto prepared = std::make_shared<PreparedTrunk>();
   if (isa_ != ConvIsa::kNone) {
-    const TrunkWindows windows(spec_, precision, width, height, gradient);
+    const TrunkWindows windows(spec_, FeatureLayout::kBlocked, precision, width, height, gradient);
     std::set<std::pair<int, int>> sizes;
     for (const TrunkWindow& down : windows.down()) {
       for (const TrunkWindow& across : windows.across()) {

@@ -20,9 +20,6 @@ class BlockedWeights;
 // Whose instructions the convolutions may use. kNone: the caller convolves by itself and wants the weights only.
 enum class ConvIsa { kNone, kSse4, kAvx2, kAvx512, kAny };
 
-// The weights of the adjoint, [in][out][kernel][kernel], each kernel flipped.
-std::vector<float> AdjointWeights(const ConvWeights& conv);
-
 // Convolutions for one image size, or for the sizes of its windows. Immutable, so shared by threads.
 class PreparedTrunk {
  public:

@@ -128,6 +128,8 @@ struct ConvGeometry {
   int out = 0;
   int kernel = 0;
   int padding = 0;
+
+  friend bool operator==(const ConvGeometry&, const ConvGeometry&) = default;
 };
 
 inline ConvGeometry GeometryOf(const ConvSpec& conv) {

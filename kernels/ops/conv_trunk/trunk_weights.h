@@ -18,6 +18,13 @@ struct ConvWeights {
   std::uint64_t identity = 0;  // equal for equal weights, within a process
 };
 
+// The weights of a strided convolution, [out][in][kernel][kernel] of the spec, with phases as channels: see
+// ConvGeometry.
+std::vector<float> PhaseWeights(const ConvSpec& spec, std::span<const float> weight);
+
+// The weights of the adjoint, [in][out][kernel][kernel], each kernel flipped.
+std::vector<float> AdjointWeights(const ConvWeights& conv);
+
 struct TrunkWeights {
   std::vector<ConvWeights> convs;
   std::vector<std::span<const float>> heads;  // of each tap: TrunkSpec::head_rows rows, a weight for each channel

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/ops/conv_trunk/features_layout.h"
 #include "kernels/ops/conv_trunk/trunk_weights.h"
 
 namespace likeness {
@@ -53,11 +54,15 @@ inline std::vector<TapGrid> TapGrids(const TrunkSpec& spec) {
 // One window where the image goes through as a whole.
 class TrunkWindows {
  public:
-  // Decided by the trunk, its precision, the size of the image, and whether a gradient is wanted.
-  TrunkWindows(const TrunkSpec& spec, Precision precision, int width, int height, bool gradient) {
+  // Decided by the trunk, the layout and precision of its features, the size of the image, and whether a gradient is
+  // wanted.
+  TrunkWindows(const TrunkSpec& spec, FeatureLayout layout, Precision precision, int width, int height, bool gradient) {
     const std::int64_t most = gradient ? spec.whole_pixels_gradient : spec.whole_pixels;
-    // Rounded features take room beside the others.
-    const std::int64_t pixels = precision == Precision::kFast ? most / 5 * 4 : most;
+    const bool fast = precision == Precision::kFast;
+    // Where features are rounded, copies take room beside them. A slot of a GPU has images and results in it as well,
+    // but features that are stored as half.
+    std::int64_t pixels = fast ? most / 5 * 4 : most;
+    if (layout == FeatureLayout::kPixels) pixels = most / 4 * (fast ? 6 : 3);
     if (most == 0 || std::int64_t{width} * height <= pixels) {
       across_ = {{0, width, 0, width}};
       down_ = {{0, height, 0, height}};

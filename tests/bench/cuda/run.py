@@ -5,8 +5,9 @@
 
 BENCH is what tests/gpu/run builds as build/gpu/bench (bench.cc tells what it times). Exit 77: no GPU, nothing was run.
 The floor is the time that the memory needs for the bytes that a program's steps read and write (of a fused walk: both images
-and the gradient), at the measured speed of a copy within the GPU. Peers are timed where PyTorch sees a GPU: torchmetrics, kornia, fused-ssim, whichever can be
-imported, and SSIM written in PyTorch. They get float32 batches that are on the GPU already; ours reads uint8.
+and the gradient), at the measured speed of a copy within the GPU; or, of a learned metric in float32, the time of its
+multiply-adds at their measured speed, if that is longer. Learned metrics run on weights from a formula. Peers are timed where
+PyTorch sees a GPU: torchmetrics, kornia, fused-ssim, whichever can be imported, and SSIM written in PyTorch. They get float32 batches that are on the GPU already; ours reads uint8.
 """
 
 import argparse

@@ -1,0 +1,247 @@
+#include "kernels/ops/conv_trunk/conv_plans.h"
+
+#include <cudnn.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdio>
+#include <limits>
+#include <list>
+#include <string>
+#include <utility>
+
+#include "kernels/cuda/owners.h"
+
+namespace likeness::cuda {
+namespace {
+
+// Some hundred bytes of the host each; a trunk has up to 26 shapes, with the adjoints twice as many.
+constexpr std::size_t kMostPlans = 1024;
+// The one algorithm that cuDNN fuses bias and no ReLU with; its sums have one order.
+constexpr cudnnConvolutionFwdAlgo_t kAlgorithm = CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
+
+// By the nearest error of the runtime. What cuDNN refuses leaves the GPU as it was.
+Failure CheckCudnn(cudnnStatus_t status, const char* expression, const char* file, int line) {
+  cudaError_t code = cudaErrorUnknown;
+  if (status == CUDNN_STATUS_SUCCESS) code = cudaSuccess;
+  if (status >= 2000 && status < 4000) code = cudaErrorInvalidValue;  // bad parameter, not supported
+  if (status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+      status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) {
+    code = cudaErrorMemoryAllocation;
+  }
+  return Check(code, expression, file, line);
+}
+
+#define LIKENESS_CUDNN_RETURN_IF_FAILED(call)                                                                       \
+  do {                                                                                                              \
+    if (const Failure failure_ = CheckCudnn((call), #call, __FILE__, __LINE__); failure_.failed()) return failure_; \
+  } while (false)
+
+void Report(cudnnStatus_t status) {
+  if (status != CUDNN_STATUS_SUCCESS) {
+    std::fprintf(stderr, "likeness: cuDNN cannot destroy: %s\n", cudnnGetErrorString(status));
+  }
+}
+
+// Owner of one of cuDNN's descriptors.
+template <class Handle, cudnnStatus_t (*create)(Handle*), cudnnStatus_t (*destroy)(Handle)>
+class Owned {
+ public:
+  Owned() = default;
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  ~Owned() {
+    if (handle_ != nullptr) Report(destroy(handle_));
+  }
+  cudnnStatus_t Create() { return create(&handle_); }
+  Handle get() const { return handle_; }
+
+ private:
+  Handle handle_ = nullptr;
+};
+
+using Handle = Owned<cudnnHandle_t, cudnnCreate, cudnnDestroy>;
+using TensorDescriptor = Owned<cudnnTensorDescriptor_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor>;
+using FilterDescriptor = Owned<cudnnFilterDescriptor_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor>;
+using ConvolutionDescriptor =
+    Owned<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor>;
+using ActivationDescriptor =
+    Owned<cudnnActivationDescriptor_t, cudnnCreateActivationDescriptor, cudnnDestroyActivationDescriptor>;
+
+struct Key {
+  ConvShape shape;
+  int count = 0;
+  std::int64_t in_distance = 0;  // from image to image, in samples
+  std::int64_t out_distance = 0;
+
+  friend bool operator==(const Key&, const Key&) = default;
+};
+
+struct Plan {
+  explicit Plan(const Key& k) : key(k) {}
+
+  Key key;
+  TensorDescriptor in, out, bias;
+  FilterDescriptor filter;
+  ConvolutionDescriptor convolution;
+  ActivationDescriptor activation;
+  std::int64_t workspace_bytes = 0;
+  Failure failure;  // why it cannot be run
+};
+
+// A pixel's channels together, rows and pixels without gaps.
+Failure Describe(const TensorDescriptor& tensor, cudnnDataType_t type, const Shape& shape, int count,
+                 std::int64_t distance) {
+  // cuDNN counts in int, gaps included.
+  if (count * std::max(distance, shape.count()) > std::numeric_limits<int>::max()) {
+    return Check(cudaErrorInvalidValue, "features of 2^31 samples", __FILE__, __LINE__);
+  }
+  LIKENESS_CUDNN_RETURN_IF_FAILED(cudnnSetTensor4dDescriptorEx(tensor.get(), type, count, shape.channels, shape.height,
+                                                               shape.width, static_cast<int>(distance), 1,
+                                                               shape.width * shape.channels, shape.channels));
+  return {};
+}
+
+Shape InputOf(const ConvShape& shape) { return {shape.width, shape.height, shape.conv.in}; }
+Shape OutputOf(const ConvShape& shape) { return ConvOutput(shape.conv, InputOf(shape)); }
+
+Key Alone(const ConvShape& shape) { return {shape, 1, InputOf(shape).count(), OutputOf(shape).count()}; }
+
+}  // namespace
+
+struct ConvPlans::Impl {
+  Handle handle;
+  std::byte* work_area = nullptr;
+  std::int64_t work_bytes = 0;
+  DeviceBuffer larger_area;  // then that is it
+  std::list<Plan> plans;     // most recently used first
+
+  Plan& Find(const Key& key);
+  Failure Make(Plan& plan);
+  Failure Run(const Plan& plan, const ConvArguments& arguments);
+};
+
+ConvPlans::ConvPlans() = default;
+ConvPlans::ConvPlans(ConvPlans&&) noexcept = default;
+ConvPlans& ConvPlans::operator=(ConvPlans&&) noexcept = default;
+ConvPlans::~ConvPlans() = default;
+
+Failure ConvPlans::Create(cudaStream_t stream, std::byte* work_area, std::int64_t bytes, ConvPlans* out) {
+  ConvPlans made;
+  made.impl_ = std::make_unique<Impl>();
+  made.impl_->work_area = work_area;
+  made.impl_->work_bytes = bytes;
+  LIKENESS_CUDNN_RETURN_IF_FAILED(made.impl_->handle.Create());
+  LIKENESS_CUDNN_RETURN_IF_FAILED(cudnnSetStream(made.impl_->handle.get(), stream));
+  *out = std::move(made);
+  return {};
+}
+
+Failure ConvPlans::Impl::Make(Plan& plan) {
+  const ConvShape& shape = plan.key.shape;
+  const ConvGeometry& conv = shape.conv;
+  const bool fast = shape.precision == Precision::kFast;
+  const cudnnDataType_t type = fast ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
+  LIKENESS_CUDNN_RETURN_IF_FAILED(plan.in.Create());
+  LIKENESS_CUDNN_RETURN_IF_FAILED(plan.out.Create());
+  LIKENESS_CUDNN_RETURN_IF_FAILED(plan.bias.Create());
+  LIKENESS_CUDNN_RETURN_IF_FAILED(plan.filter.Create());
+  LIKENESS_CUDNN_RETURN_IF_FAILED(plan.convolution.Create());
+  LIKENESS_CUDNN_RETURN_IF_FAILED(plan.activation.Create());
+  LIKENESS_CUDA_RETURN_IF_FAILED(Describe(plan.in, type, InputOf(shape), plan.key.count, plan.key.in_distance));
+  LIKENESS_CUDA_RETURN_IF_FAILED(Describe(plan.out, type, OutputOf(shape), plan.key.count, plan.key.out_distance));
+  LIKENESS_CUDA_RETURN_IF_FAILED(Describe(plan.bias, type, {1, 1, conv.out}, 1, conv.out));
+  LIKENESS_CUDNN_RETURN_IF_FAILED(cudnnSetFilter4dDescriptor(plan.filter.get(), type, CUDNN_TENSOR_NHWC, conv.out,
+                                                             conv.in, conv.kernel, conv.kernel));
+  LIKENESS_CUDNN_RETURN_IF_FAILED(cudnnSetConvolution2dDescriptor(plan.convolution.get(), conv.padding, conv.padding, 1,
+                                                                  1, 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
+  // The default would round float32 to TF32.
+  LIKENESS_CUDNN_RETURN_IF_FAILED(
+      cudnnSetConvolutionMathType(plan.convolution.get(), fast ? CUDNN_TENSOR_OP_MATH : CUDNN_FMA_MATH));
+  LIKENESS_CUDNN_RETURN_IF_FAILED(cudnnSetActivationDescriptor(
+      plan.activation.get(), shape.relu ? CUDNN_ACTIVATION_RELU : CUDNN_ACTIVATION_IDENTITY, CUDNN_NOT_PROPAGATE_NAN,
+      0.0));
+  std::size_t bytes = 0;
+  LIKENESS_CUDNN_RETURN_IF_FAILED(cudnnGetConvolutionForwardWorkspaceSize(
+      handle.get(), plan.in.get(), plan.filter.get(), plan.convolution.get(), plan.out.get(), kAlgorithm, &bytes));
+  plan.workspace_bytes = static_cast<std::int64_t>(bytes);
+  if (plan.workspace_bytes > kMostWorkspaceBytes) {
+    return Check(cudaErrorInvalidValue, "cuDNN: a convolution's workspace exceeds 256 MiB", __FILE__, __LINE__);
+  }
+  if (plan.workspace_bytes > work_bytes) {
+    // What is enqueued uses the old one until CUDA has waited for it.
+    DeviceBuffer larger;
+    LIKENESS_CUDA_RETURN_IF_FAILED(DeviceBuffer::Create(plan.workspace_bytes, &larger));
+    larger_area = std::move(larger);
+    work_area = larger_area.data();
+    work_bytes = larger_area.size_bytes();
+  }
+  return {};
+}
+
+Plan& ConvPlans::Impl::Find(const Key& key) {
+  const auto found = std::find_if(plans.begin(), plans.end(), [&](const Plan& plan) { return plan.key == key; });
+  if (found != plans.end()) {
+    plans.splice(plans.begin(), plans, found);
+  } else {
+    plans.emplace_front(key);
+    plans.front().failure = Make(plans.front());
+  }
+  return plans.front();
+}
+
+Failure ConvPlans::Impl::Run(const Plan& plan, const ConvArguments& arguments) {
+  LIKENESS_CUDA_RETURN_IF_FAILED(plan.failure);
+  const float scale = arguments.scale, before = arguments.accumulate ? 1.0f : 0.0f;
+  LIKENESS_CUDNN_RETURN_IF_FAILED(cudnnConvolutionBiasActivationForward(
+      handle.get(), &scale, plan.in.get(), arguments.in, plan.filter.get(), arguments.weight, plan.convolution.get(),
+      kAlgorithm, work_area, static_cast<std::size_t>(work_bytes), &before, plan.out.get(), arguments.out,
+      plan.bias.get(), arguments.bias, plan.activation.get(), plan.out.get(), arguments.out));
+  return {};
+}
+
+Failure ConvPlans::Prepare(const ConvShape& shape) { return impl_->Find(Alone(shape)).failure; }
+
+Failure ConvPlans::Run(const ConvShape& shape, const ConvArguments& first, int count, std::int64_t in_distance,
+                       std::int64_t out_distance) {
+  const std::int64_t sample_bytes = shape.precision == Precision::kFast ? 2 : 4;
+  ConvArguments at = first;
+  int most = kMostImages;
+  for (int left = count; left > 0;) {
+    while (most > left) most /= 2;
+    Plan& plan = impl_->Find(most == 1 ? Alone(shape)
+                                       : Key{shape, most, in_distance / sample_bytes, out_distance / sample_bytes});
+    const Failure failure = impl_->Run(plan, at);
+    // What is refused was not enqueued; fewer want less, and one alone is what Prepare asked for.
+    if (most > 1 && (failure.code == cudaErrorInvalidValue || failure.code == cudaErrorMemoryAllocation)) {
+      plan.failure = failure;
+      most /= 2;
+      continue;
+    }
+    LIKENESS_CUDA_RETURN_IF_FAILED(failure);
+    at.in = static_cast<const std::byte*>(at.in) + most * in_distance;
+    at.out = static_cast<std::byte*>(at.out) + most * out_distance;
+    left -= most;
+  }
+  return {};
+}
+
+void ConvPlans::Trim() {
+  if (impl_ == nullptr) return;
+  // There may be memory the next time.
+  impl_->plans.remove_if([](const Plan& plan) { return plan.failure.code == cudaErrorMemoryAllocation; });
+  while (impl_->plans.size() > kMostPlans) impl_->plans.pop_back();
+}
+
+bool HasCudnn() { return true; }
+
+const char* CudnnDescription() {
+  static const std::string description = [] {
+    const std::size_t version = cudnnGetVersion();
+    return "cuDNN " + std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+           std::to_string(version % 100);
+  }();
+  return description.c_str();
+}
+
+}  // namespace likeness::cuda

@@ -1,0 +1,73 @@
+// Convolutions by cuDNN. No cuDNN type in sight: what includes this builds without its headers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "kernels/cuda/failure.h"
+#include "kernels/metric_info.h"
+#include "kernels/ops/conv_trunk/trunk_spec.h"
+
+namespace likeness::cuda {
+
+// A convolution of one image: a pixel's channels lie together, as many as cuDNN likes (PaddedChannels).
+struct ConvShape {
+  ConvGeometry conv;
+  int width = 0;  // of the input
+  int height = 0;
+  Precision precision = Precision::kExact;
+  bool relu = false;
+
+  friend bool operator==(const ConvShape&, const ConvShape&) = default;
+};
+
+// out = relu(scale * conv(in) + bias), or plus what is in `out`. Samples, weights ([out][kernel][kernel][in]) and bias
+// are float, half when fast; sums are float.
+struct ConvArguments {
+  const void* in = nullptr;
+  const void* weight = nullptr;
+  const void* bias = nullptr;
+  void* out = nullptr;
+  float scale = 1.0f;
+  bool accumulate = false;
+};
+
+// Of one slot: a handle of cuDNN on its stream, what describes the shapes seen lately, and the slot's work area. A
+// larger one is allocated when a shape that is new asks for more. Movable; not thread safe.
+//
+// The algorithm is pinned, and deterministic. Images of several pairs go into one call, in counts of 8, 4, 2 and 1: no
+// others, so that few kinds of calls have to agree to the bit. Whether cuDNN's kernels for those counts do agree only a
+// GPU can show: tests/gpu/run invariance.
+class ConvPlans {
+ public:
+  static constexpr int kMostImages = 8;
+  // A convolution whose workspace would exceed this is refused.
+  static constexpr std::int64_t kMostWorkspaceBytes = std::int64_t{256} << 20;
+
+  // The work area, at a multiple of 256 bytes, must outlive the plans. What else works in it must run on `stream`.
+  static Failure Create(cudaStream_t stream, std::byte* work_area, std::int64_t bytes, ConvPlans* out);
+  ConvPlans();
+  ConvPlans(ConvPlans&&) noexcept;
+  ConvPlans& operator=(ConvPlans&&) noexcept;
+  ~ConvPlans();
+
+  // Makes what one image needs, so that a shape that cuDNN refuses fails before anything is enqueued.
+  Failure Prepare(const ConvShape& shape);
+  // Enqueues `count` images, each so many bytes behind the last; weights, bias and scale are the same.
+  Failure Run(const ConvShape& shape, const ConvArguments& first, int count, std::int64_t in_distance,
+              std::int64_t out_distance);
+  // Forgets the shapes used longest ago. The stream must be done.
+  void Trim();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Whether this build has cuDNN. Without it no metric that convolves is compiled for CUDA.
+bool HasCudnn();
+// "cuDNN 9.1.0", as loaded.
+const char* CudnnDescription();
+
+}  // namespace likeness::cuda

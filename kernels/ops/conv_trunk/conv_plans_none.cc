@@ -1,0 +1,20 @@
+// Instead of conv_plans.cc where there is no cuDNN: nothing convolves.
+#include "kernels/ops/conv_trunk/conv_plans.h"
+
+namespace likeness::cuda {
+
+struct ConvPlans::Impl {};
+ConvPlans::ConvPlans() = default;
+ConvPlans::ConvPlans(ConvPlans&&) noexcept = default;
+ConvPlans& ConvPlans::operator=(ConvPlans&&) noexcept = default;
+ConvPlans::~ConvPlans() = default;
+void ConvPlans::Trim() {}
+
+Failure ConvPlans::Create(cudaStream_t, std::byte*, std::int64_t, ConvPlans*) {
+  return Check(cudaErrorInvalidValue, "this build has no cuDNN", __FILE__, __LINE__);
+}
+
+bool HasCudnn() { return false; }
+const char* CudnnDescription() { return "no cuDNN"; }
+
+}  // namespace likeness::cuda

@@ -1,0 +1,298 @@
+// Convolutions on the emulated GPU: pairs of one size share calls of cuDNN, nothing is allocated twice, what cuDNN
+// refuses fails its pair alone, and what the golden rows do not reach of the trunk's ops.
+#include <cuda_fp16.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/ops/conv_trunk/conv_trunk_cuda.h"
+#include "kernels/ops/conv_trunk/features_cuda.cuh"
+#include "kernels/ops/conv_trunk/tap_distances.h"
+#include "kernels/ops/resample/resample_cuda.h"
+#include "tests/emulator/bench.h"
+#include "tests/emulator/control.h"
+#include "tests/gpu/support.h"
+
+namespace likeness::cuda {
+namespace {
+
+using likeness::testing::SyntheticTrunk;
+using testing::Asked;
+using testing::SameBits;
+
+struct Job {
+  testing::Pair pair;
+  Asked asked{pair};
+
+  Job(const std::string& request, int width, int height) : pair(width, height) {
+    asked.Add(testing::ReadRequest(request), /*want_map=*/true, /*want_gradient=*/true);
+  }
+};
+
+// Launches and copies of a batch of `count` equal pairs; their results are as `expected`, if any.
+std::int64_t WorkOf(Slot& slot, const std::string& request, int count, std::vector<PairResult>* results) {
+  std::vector<std::unique_ptr<Job>> jobs;
+  std::vector<PairTask*> tasks;
+  for (int i = 0; i < count; ++i) {
+    jobs.push_back(std::make_unique<Job>(request, 33, 31));
+    tasks.push_back(&jobs.back()->asked.task);
+  }
+  const std::int64_t before = EmulatedWorkCount();
+  int scored = 0;
+  EXPECT_FALSE(slot.Score(tasks, &scored).failed());
+  EXPECT_EQ(scored, count);
+  for (const auto& job : jobs) {
+    EXPECT_FALSE(job->asked.task.failure.failed());
+    results->push_back(std::move(job->asked.task.metrics[0].result));
+  }
+  return EmulatedWorkCount() - before;
+}
+
+TEST(TrunkSlot, PairsOfOneSizeShareCalls) {
+  testing::Trunks trunks;
+  ASSERT_TRUE(trunks.Create());
+  for (const std::string request : {"lpips_alex", "lpips_alex?precision=fast"}) {
+    SlotSizes sizes;
+    for (int i = 0; i < 13; ++i) sizes += SizesFor(Job(request, 33, 31).asked.task);
+    Slot slot;
+    ASSERT_FALSE(testing::CreateSlot(sizes, &slot).failed());
+    std::vector<PairResult> results;
+    const std::int64_t alone = WorkOf(slot, request, 1, &results);
+    // 8 are one call, 13 are 8, 4 and 1: of five convolutions, twice forward and once back, two calls more each.
+    EXPECT_EQ(WorkOf(slot, request, 8, &results), alone);
+    EXPECT_EQ(WorkOf(slot, request, 13, &results), alone + 2 * 15);
+    for (const PairResult& result : results) EXPECT_TRUE(SameBits(result, results[0]));
+  }
+}
+
+TEST(TrunkSlot, AllocatesForANewShapeOnly) {
+  const std::int64_t before = EmulatedAllocationCount();
+  {
+    testing::Trunks trunks;
+    ASSERT_TRUE(trunks.Create());
+    const Job job("dists", 33, 31);
+    Slot slot;
+    ASSERT_FALSE(testing::CreateSlot(SizesFor(job.asked.task), &slot).failed());
+    std::vector<PairResult> results;
+    WorkOf(slot, "dists", 1, &results);
+    const std::int64_t warm = EmulatedAllocationCount();
+    WorkOf(slot, "dists", 1, &results);
+    EXPECT_EQ(EmulatedAllocationCount(), warm);
+  }
+  EXPECT_EQ(EmulatedAllocationCount(), before);
+}
+
+TEST(TrunkSlot, FailsAPairThatCudnnRefuses) {
+  Stream stream;
+  ASSERT_FALSE(Stream::Create(&stream).failed());
+  ConvPlans plans;
+  ASSERT_FALSE(ConvPlans::Create(stream.get(), nullptr, 0, &plans).failed());
+  EXPECT_FALSE(plans.Prepare({{8, 64, 3, 1}, 100, 90}).failed());
+  EXPECT_EQ(plans.Prepare({{8, 64, 3, 1}, 40000, 40000}).code, cudaErrorInvalidValue);  // counts beyond an int
+  EXPECT_EQ(plans.Prepare({{8, 64, 3, 1}, 5000, 4000}).code, cudaErrorInvalidValue);    // of workspace
+  EXPECT_EQ(plans.Prepare({{3, 64, 3, 1}, 10, 9, Precision::kFast}).code, cudaErrorInvalidValue);
+}
+
+// A bench with a trunk's weights.
+struct TrunkBench : Bench {
+  SyntheticTrunk host;
+  DeviceTrunks trunks;
+  ConvPlans plans;
+  TrunkUse use;
+  Cuda device;
+
+  TrunkBench(const TrunkSpec& spec, Precision precision)
+      : host(spec), device(launches, scratch.data(), {&fft_plans, &banks, &plans, &trunks}) {
+    const DeviceTrunks::Source source{&spec, &host.weights};
+    EXPECT_FALSE(DeviceTrunks::Create({&source, 1}, &trunks).failed());
+    EXPECT_FALSE(ConvPlans::Create(nullptr, nullptr, 0, &plans).failed());
+    use.spec = &spec;
+    use.weights = &host.weights;
+    use.precision = precision;
+    // cuDNN insists on memory of the GPU.
+    work = Make<DeviceBuffer>(64 << 20);
+    memory.arena().Adopt(work.data(), work.size_bytes());
+  }
+  DeviceBuffer work;
+  Workspace memory;
+  CudaTape MakeTape() { return CudaTape(device, memory, false); }
+};
+
+constexpr ColorNormalization kColor = {{0.4, 0.5, 0.6}, {0.2, 0.3, 0.25}};
+
+// The value's two readers, a tap and the next convolution, in both orders of recording: whichever sends its gradient
+// first writes it, the other adds.
+TEST(TrunkOps, GradientsAddUpInEitherOrder) {
+  const Shape shape{47, 39, 3};
+  const UnitLength length{0.0, 1e-10};
+  std::vector<float> gradients[2];
+  for (const bool tap_last : {false, true}) {
+    TrunkBench bench(kAlexTrunk, Precision::kExact);
+    CudaTape t = bench.MakeTape();
+    auto image = t.MakeOwn<true>(shape);
+    auto other = t.MakeOwn<false>(shape);
+    Randomise(t, image, 1);
+    Randomise(t, other, 2);
+    const TrunkUse& use = bench.use;
+    const auto down = [&](const auto& x) {
+      auto f = ConvRelu(t, use, 0, ImageFeatures(t, use, x, kColor));
+      f = ConvRelu(t, use, 1, PoolBefore(t, use, 1, f));
+      return ConvRelu(t, use, 2, PoolBefore(t, use, 2, f));
+    };
+    auto r = down(other);
+    auto d = down(image);
+    const auto deeper = [&] {
+      return Mean(t, TapDistance(t, use, 3, length, ConvRelu(t, use, 3, r), ConvRelu(t, use, 3, d)));
+    };
+    const auto here = [&] { return Mean(t, TapDistance(t, use, 2, length, r, d)); };
+    if (tap_last) {
+      auto far = deeper();
+      t.Backward(MapScalars(t, Plus{}, here(), far));
+    } else {
+      auto near = here();
+      t.Backward(MapScalars(t, Plus{}, near, deeper()));
+    }
+    bench.Finish();
+    EXPECT_FALSE(bench.device.failure().failed());
+    const PlanesView gradient = t.LeafGradient(image);
+    ForEach(shape, [&](int c, int y, int x) { gradients[tap_last].push_back(At(gradient, c, y, x)); });
+  }
+  double size = 0.0;
+  for (const float g : gradients[0]) size = std::fmax(size, std::fabs(g));
+  ASSERT_GT(size, 0.0);
+  for (std::size_t i = 0; i < gradients[0].size(); ++i) ASSERT_NEAR(gradients[0][i], gradients[1][i], 1e-5 * size) << i;
+}
+
+// An image in windows: the taps' bits are those of the whole image, and the gradient is the same but for the order of
+// sums, and in half for where each window rounds.
+TEST(TrunkOps, WindowsChangeNothing) {
+  TrunkSpec whole = kVgg16Trunk;
+  whole.convs = std::span(kVgg16Convs).first(4);  // looks less far, so that small windows do
+  whole.whole_pixels_gradient = 0;
+  TrunkSpec windowed = whole;
+  windowed.whole_pixels_gradient = 2'000;
+  const Shape shape{57, 43, 3};
+  for (const Precision precision : {Precision::kExact, Precision::kFast}) {
+    if (precision == Precision::kFast) windowed.whole_pixels_gradient = 1'000;
+    ASSERT_FALSE(TrunkWindows(windowed, FeatureLayout::kPixels, precision, shape.width, shape.height, /*gradient=*/true)
+                     .whole());
+    std::vector<float> taps[2], gradients[2];
+    for (const bool in_windows : {false, true}) {
+      TrunkBench bench(in_windows ? windowed : whole, precision);
+      CudaTape t = bench.MakeTape();
+      auto image = t.MakeOwn<true>(shape);
+      auto other = t.MakeOwn<false>(shape);
+      Randomise(t, image, 1);
+      Randomise(t, other, 2);
+      const UnitLength length{0.0, 1e-10};
+      const auto distances = TapDistances(t, bench.use, {kColor, length, false}, other, image);
+      Scalar<true> score;
+      for (const Planes<true>& tap : distances) {
+        auto mean = Mean(t, tap);
+        score = score.empty() ? mean : MapScalars(t, Plus{}, score, mean);
+      }
+      bench.Finish();
+      EXPECT_FALSE(bench.device.failure().failed());
+      for (const Planes<true>& tap : distances) {
+        const PlanesView view = t.View(tap);
+        ForEach(view.shape, [&](int c, int y, int x) { taps[in_windows].push_back(At(view, c, y, x)); });
+      }
+      t.Backward(score);
+      bench.Finish();
+      const PlanesView gradient = t.LeafGradient(image);
+      ForEach(shape, [&](int c, int y, int x) { gradients[in_windows].push_back(At(gradient, c, y, x)); });
+    }
+    EXPECT_EQ(taps[0], taps[1]);
+    double size = 0.0;
+    for (const float g : gradients[0]) size = std::fmax(size, std::fabs(g));
+    ASSERT_GT(size, 0.0);
+    const double tolerance = precision == Precision::kFast ? 5e-3 : 2e-6;
+    for (std::size_t i = 0; i < gradients[0].size(); ++i) {
+      ASSERT_NEAR(gradients[0][i], gradients[1][i], tolerance * size) << i;
+    }
+  }
+}
+
+// 5 x 5, windows of 3 at stride 2 that share a row and a column; the centre is the maximum of all four, and a tie in
+// the first.
+TEST(TrunkOps, MaxPoolSendsTheGradientToTheFirstMaximum) {
+  Bench bench;
+  const Shape shape{5, 5, 8}, pooled{2, 2, 8};
+  std::vector<float> in(shape.count(), 0.0f), upstream(pooled.count(), 1.0f), out(shape.count(), NAN);
+  const auto at = [&](std::vector<float>& features, int channel, int y, int x) -> float& {
+    return features[(y * 5 + x) * 8 + channel];
+  };
+  at(in, 3, 2, 2) = 1.0f;
+  at(in, 3, 0, 1) = 1.0f;  // earlier, in the first window only
+  MaxPoolBackward(bench.device, {in.data(), shape}, 3, 2, {upstream.data(), pooled}, {out.data(), shape}, false);
+  bench.Finish();
+  EXPECT_EQ(at(out, 3, 0, 1), 1.0f);
+  EXPECT_EQ(at(out, 3, 2, 2), 3.0f);
+  // All zeros: the first sample of each window.
+  EXPECT_EQ(at(out, 0, 0, 0), 1.0f);
+  EXPECT_EQ(at(out, 0, 2, 2), 1.0f);
+  double total = 0.0;
+  for (const float g : out) total += g;
+  EXPECT_EQ(total, 4.0 * 8);
+}
+
+// Narrower kernels beside a wide one are in its middle, on both ways.
+TEST(TrunkOps, ConvolutionsBesideEachOtherAreOne) {
+  const TrunkSpec& spec = kSqueezeNetTrunk;
+  const SyntheticTrunk host(spec);
+  const DeviceTrunks::Source source{&spec, &host.weights};
+  DeviceTrunks trunks;
+  ASSERT_FALSE(DeviceTrunks::Create({&source, 1}, &trunks).failed());
+  const int layer = 2;  // 16 to 64 channels, 1x1 beside 3x3
+  const DeviceConv& conv = trunks.conv(&host.weights, layer);
+  EXPECT_EQ(conv.geometry, (ConvGeometry{16, 128, 3, 1}));
+  const auto* weight = static_cast<const float*>(conv.exact.weight);
+  const auto* adjoint = static_cast<const float*>(conv.exact.adjoint);
+  const auto* half = static_cast<const __half*>(conv.fast.weight);
+  for (int out = 0; out < 128; ++out) {
+    for (int in = 0; in < 16; ++in) {
+      for (int tap = 0; tap < 9; ++tap) {
+        const bool narrow = out < 64;
+        const std::span<const float> from = host.weights.convs[narrow ? layer : layer + 1].weight;
+        float expected = 0.0f;
+        if (!narrow) expected = from[((out - 64) * 16 + in) * 9 + tap];
+        if (narrow && tap == 4) expected = from[out * 16 + in];
+        ASSERT_EQ(weight[(out * 9 + tap) * 16 + in], expected);
+        ASSERT_EQ(adjoint[(in * 9 + (8 - tap)) * 128 + out], expected);
+        ASSERT_NEAR(__half2float(half[(out * 9 + tap) * 16 + in]), expected, 5e-4 * std::fabs(expected) + 3e-8);
+      }
+    }
+  }
+}
+
+TEST(TrunkOps, HalfRoundsToTheNearest) {
+  const struct {
+    float value;
+    std::uint16_t bits;
+  } cases[] = {{0.0f, 0},
+               {1.0f, 0x3c00},
+               {-2.0f, 0xc000},
+               {65504.0f, 0x7bff},
+               {65519.0f, 0x7bff},
+               {65520.0f, 0x7c00},
+               {1e9f, 0x7c00},
+               {0x1p-24f, 1},
+               {0x1p-25f, 0},
+               {0x1.8p-24f, 2},
+               {0x1p-14f, 0x400},
+               {1.00048828125f, 0x3c00},
+               {1.00146484375f, 0x3c02},
+               {2047.9f, 0x6800}};
+  for (const auto& c : cases) EXPECT_EQ(__float2half_rn(c.value).bits, c.bits) << c.value;
+  for (int bits = 0; bits < 0x7c00; ++bits) {
+    const __half half{static_cast<std::uint16_t>(bits)};
+    ASSERT_EQ(__float2half_rn(__half2float(half)).bits, bits);
+  }
+}
+
+}  // namespace
+}  // namespace likeness::cuda
