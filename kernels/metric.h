@@ -27,8 +27,12 @@ struct MetricResult {
   // d score / d distorted, where distorted is on the [0, 1] scale, in the channels and layout of the distorted image
   // as it was submitted. Empty unless asked for.
   Tensor gradient;
-  // Of fast precision on a GPU: a number on the way has left the range of 16 bits, and the other fields mean nothing.
-  bool non_finite = false;
+  // What it was computed with: ResolvedMetric::precision, or kExact where a number on the way left the range of 16 bits
+  // and the metric was computed anew.
+  Precision precision = Precision::kExact;
+  // Between a backend and the Scorer, which then computes anew: such a number was seen, and the other fields mean
+  // nothing.
+  bool left_range = false;
 };
 
 // sum of weights[i] * results[i]: a composed loss, its map and its gradient. Consumes what it sums. The map and the

@@ -85,6 +85,8 @@ struct Scorer::Impl {
   // The metrics that the GPU does not compute.
   void ScorePair(PairJob& job);
   void ScoreOnDevice(absl::Span<PairJob* const> jobs);
+  // Computes exactly what left the range of 16 bits.
+  static void ScoreAnew(const Scorer& scorer, absl::Span<PairJob* const> jobs);
 #if defined(LIKENESS_ENABLE_CUDA)
   absl::Status StartDevices();
 #endif
@@ -379,6 +381,7 @@ std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, co
 void Scorer::Impl::CheckJob(const Scorer& scorer, PairJob& job) const {
   job.results.clear();
   job.results.resize(job.metrics.size());
+  for (std::size_t i = 0; i < job.metrics.size(); ++i) job.results[i].precision = job.metrics[i].precision;
   const bool weighted = job.weights.data != nullptr;
   absl::Status pixels = CheckFinite(job.reference, "reference");
   if (pixels.ok()) pixels = CheckFinite(job.distorted, "distorted");
@@ -423,6 +426,32 @@ void Scorer::Impl::ScorePair(PairJob& job) {
   }
 }
 
+// Rare, so one job after another. What is exact cannot come back here.
+void Scorer::Impl::ScoreAnew(const Scorer& scorer, absl::Span<PairJob* const> jobs) {
+  for (PairJob* job : jobs) {
+    std::vector<std::size_t> which;
+    std::vector<ResolvedMetric> exact;
+    for (std::size_t i = 0; i < job->metrics.size(); ++i) {
+      if (!job->results[i].status.ok() || !job->results[i].left_range) continue;
+      which.push_back(i);
+      exact.push_back(job->metrics[i]);
+      exact.back().precision = Precision::kExact;
+    }
+    if (which.empty()) continue;
+    PairJob anew;
+    anew.reference = job->reference;
+    anew.distorted = job->distorted;
+    anew.metrics = exact;
+    anew.alpha_background = job->alpha_background;
+    anew.weights = job->weights;
+    anew.averaging = job->averaging;
+    anew.kept = job->kept;
+    PairJob* const one[] = {&anew};
+    scorer.Score(one);
+    for (std::size_t k = 0; k < which.size(); ++k) job->results[which[k]] = std::move(anew.results[k]);
+  }
+}
+
 // A failed measurement never looks like a score.
 void Scorer::Impl::CheckScores(PairJob& job) {
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {
@@ -458,6 +487,7 @@ void Scorer::Score(absl::Span<PairJob* const> jobs) const {
     });
   }
   impl_->ScoreOnDevice(jobs);
+  Impl::ScoreAnew(*this, jobs);
   for (PairJob* job : jobs) Impl::CheckScores(*job);
 }
 

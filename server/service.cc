@@ -205,7 +205,13 @@ Service::Service(const ServerConfig& config, const Scorer& scorer, Telemetry& te
 void Service::StartDraining() { draining_.store(true); }
 
 void Service::Observe(const PairWork& work, const google::protobuf::RepeatedPtrField<v1::MetricResult>& results) {
+  const auto observe_precision = [&](const Scored& scored) {
+    if (scored.resolved.precision == scored.result.precision || !scored.result.status.ok()) return;
+    telemetry_.CountComputedAnew(scored.resolved.info->id);
+  };
   for (int i = 0; i < results.size(); ++i) {
+    observe_precision(work.outcomes[i]);
+    for (const Scored& term : work.outcomes[i].terms) observe_precision(term);
     const absl::Status& status = work.outcomes[i].result.status;
     const std::string& metric = results[i].metric();
     if (status.ok()) {

@@ -99,6 +99,7 @@ struct Telemetry::Impl {
   std::array<Histogram*, kStageNames.size()> stages;
   prometheus::Family<prometheus::Counter>* rejections;
   prometheus::Family<prometheus::Counter>* metric_failures;
+  prometheus::Family<prometheus::Counter>* computed_anew;
   std::array<Histogram*, kLaneCount> batches;
   std::array<prometheus::Gauge*, kLaneCount> queue_jobs;
   std::array<prometheus::Gauge*, kLaneCount> queue_bytes;
@@ -129,6 +130,8 @@ Telemetry::Telemetry(const std::string& build, const std::string& backend, const
   impl_->durations = histograms("likeness_request_duration_seconds", "From the message at hand to the reply sent");
   impl_->rejections = counters("likeness_rejections_total", "Calls refused, by the reason in ErrorInfo");
   impl_->metric_failures = counters("likeness_metric_failures_total", "Metrics that failed alone, by status code");
+  impl_->computed_anew = counters("likeness_computed_anew_total",
+                                  "Metrics asked for in fast precision that left its range and were computed exactly");
 
   auto* const stages = histograms("likeness_stage_duration_seconds", "Time that a request spent in each stage");
   for (std::size_t i = 0; i < kStageNames.size(); ++i) {
@@ -225,6 +228,10 @@ void Telemetry::CountMetricFailure(const std::string& metric_id, absl::StatusCod
   const bool known = impl_->scores.count(metric_id) > 0 || metric_id == kComposition;
   impl_->metric_failures->Add({{"metric", known ? metric_id : "unknown"}, {"code", absl::StatusCodeToString(code)}})
       .Increment();
+}
+
+void Telemetry::CountComputedAnew(const std::string& metric_id) {
+  impl_->computed_anew->Add({{"metric", metric_id}}).Increment();
 }
 
 }  // namespace likeness::server

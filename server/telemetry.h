@@ -47,6 +47,8 @@ class Telemetry {
   void ObserveScore(const std::string& metric_id, double score);
   // A metric that failed alone. Unknown ids are counted together as "unknown".
   void CountMetricFailure(const std::string& metric_id, absl::StatusCode code);
+  // A metric asked for in fast precision that left the range of 16 bits and was computed exactly.
+  void CountComputedAnew(const std::string& metric_id);
 
   // Reads the GPUs' states on each scrape. Before Expose, whose threads call `devices`.
   void ObserveDevices(std::function<std::vector<DeviceState>()> devices);

@@ -54,7 +54,8 @@ absl::Status TensorsToProto(MetricResult& result, bool half, v1::MetricResult* o
 
 // What was computed, into a MetricResult or a TermResult.
 template <class Result>
-void ResolvedToProto(const ResolvedMetric& resolved, const std::string& asked, Result* out) {
+void ResolvedToProto(const Scored& scored, const std::string& asked, Result* out) {
+  const ResolvedMetric& resolved = scored.resolved;
   const MetricInfo* const info = resolved.info;
   if (info == nullptr) {
     out->set_metric(asked.substr(0, asked.find(':')));
@@ -65,7 +66,7 @@ void ResolvedToProto(const ResolvedMetric& resolved, const std::string& asked, R
   out->set_version(info->version);
   out->mutable_resolved()->set_convention(resolved.convention);
   out->mutable_resolved()->set_backend(resolved.backend);
-  out->mutable_resolved()->set_precision(resolved.precision == Precision::kFast ? "fast" : "exact");
+  out->mutable_resolved()->set_precision(scored.result.precision == Precision::kFast ? "fast" : "exact");
   for (const auto& [key, value] : resolved.parameters) {
     ToProto(value, &(*out->mutable_resolved()->mutable_parameters())[key]);
   }
@@ -77,7 +78,7 @@ void CompositionToProto(const MetricAsk& ask, const MetricOutcome& outcome, v1::
   if (direction.has_value()) out->set_direction(ToProto(*direction));
   for (std::size_t i = 0; i < ask.terms.size(); ++i) {
     v1::TermResult* const term = out->add_terms();
-    ResolvedToProto(outcome.terms[i].resolved, ask.terms[i].request.id, term);
+    ResolvedToProto(outcome.terms[i], ask.terms[i].request.id, term);
     term->set_weight(ask.terms[i].weight);
     if (outcome.result.status.ok()) term->set_score(outcome.terms[i].result.score);
   }
@@ -95,7 +96,7 @@ void OutcomesToProto(PairWork& work, Message* message) {
     if (ask.is_composition()) {
       CompositionToProto(ask, outcome, out);
     } else {
-      ResolvedToProto(outcome.resolved, ask.request.id, out);
+      ResolvedToProto(outcome, ask.request.id, out);
     }
     if (status.ok()) {
       out->set_score(outcome.result.score);

@@ -348,7 +348,7 @@ void Engine::Score(absl::Span<PairOnDevice> pairs) {
       PairResult& scored = task.metrics[k].result;
       result.status = status;
       result.score = scored.score;
-      result.non_finite = scored.non_finite;
+      result.left_range = scored.non_finite;
       result.map = std::move(scored.map);
       result.gradient = std::move(scored.gradient);
     }

@@ -76,7 +76,7 @@ void ExpectNear(const Case& c, Precision precision, const Tolerance& tolerance) 
   const MetricResult expected = ScoreOne(Oracle(), RequestOf(c.metric, Precision::kExact), r, d);
   ASSERT_TRUE(on_cuda.status.ok()) << on_cuda.status;
   ASSERT_TRUE(expected.status.ok()) << expected.status;
-  EXPECT_FALSE(on_cuda.non_finite);
+  EXPECT_EQ(on_cuda.precision, precision);
   EXPECT_NEAR(on_cuda.score, expected.score, tolerance.score * expected.score);
   EXPECT_LE(Apart(on_cuda.map, expected.map), tolerance.map);
   EXPECT_LE(Apart(on_cuda.gradient, expected.gradient), tolerance.gradient);
@@ -200,8 +200,8 @@ TEST(CudaTrunks, StayOnTheCpuWhereCudnnRefuses) {
   EXPECT_TRUE(result.status.ok()) << result.status;
 }
 
-// Weights that make features beyond 65504: the result says so in fast, and exact does not mind.
-TEST(CudaTrunks, SaysWhenHalfOverflows) {
+// Weights that make features beyond 65504: the result is the exact one, and says so.
+TEST(CudaTrunks, WhatLeavesTheRangeOfHalfIsComputedExactly) {
   const std::string folder = MakeFolder();
   Tensors tensors = SyntheticWeights(kVgg16Trunk);
   tensors["conv0.bias"][5] = 1e5f;  // read by the next convolution alone
@@ -213,12 +213,15 @@ TEST(CudaTrunks, SaysWhenHalfOverflows) {
   const auto scorer = Make(Backend::kCuda, folder);
   const Pair pair = ScenePair(40, 33);
   for (const char* metric : {"lpips_vgg", "lpips_alex"}) {
-    for (const Precision precision : {Precision::kExact, Precision::kFast}) {
-      const MetricResult result =
-          ScoreOne(*scorer, RequestOf(metric, precision), pair.reference.view(), pair.distorted.view());
-      EXPECT_EQ(result.non_finite, precision == Precision::kFast) << metric;
-      EXPECT_TRUE(precision == Precision::kFast || std::isfinite(SumAbs(result.gradient))) << metric;
-    }
+    const auto score = [&](Precision precision) {
+      return ScoreOne(*scorer, RequestOf(metric, precision), pair.reference.view(), pair.distorted.view());
+    };
+    const MetricResult exact = score(Precision::kExact), fast = score(Precision::kFast);
+    ASSERT_TRUE(fast.status.ok()) << fast.status;
+    EXPECT_EQ(fast.precision, Precision::kExact) << metric;
+    EXPECT_EQ(fast.score, exact.score);
+    EXPECT_EQ(Apart(fast.gradient, exact.gradient), 0.0);
+    EXPECT_TRUE(std::isfinite(SumAbs(exact.gradient))) << metric;
   }
 }
 
