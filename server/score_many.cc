@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
-#include "server/error.h"
+#include "server/call.h"
 #include "server/reason.h"
 #include "server/service.h"
 #include "server/translate.h"
@@ -18,25 +18,15 @@ constexpr int kMaxImages = 256;
 
 }  // namespace
 
-// Deletes itself.
-class Service::ManyCall final : public grpc::ServerUnaryReactor {
+class Service::ManyCall final : public Call {
  public:
   ManyCall(Service* service, const grpc::CallbackServerContext& context, const v1::ScoreManyRequest& request,
            v1::ScoreManyResponse* response)
-      : service_(*service), request_(request), response_(*response), reference_(&service->pipeline_.budget()) {
-    service_.OnScoreBegin();
-    deadline_ = absl::FromChrono(context.deadline());
-    absl::Status status = Start();
-    if (!status.ok()) Reply(std::move(status));
-  }
-
-  void OnCancel() override { cancelled_->store(true, std::memory_order_relaxed); }
-
-  void OnDone() override {
-    service_.telemetry_.CountRequest("ScoreMany", code_, absl::Now() - received_at_);
-    Service& service = service_;
-    delete this;
-    service.OnScoreEnd();
+      : Call(service, "ScoreMany", context),
+        request_(request),
+        response_(*response),
+        reference_(&service->pipeline_.budget()) {
+    if (absl::Status status = Start(); !status.ok()) Reply(status);
   }
 
  private:
@@ -56,14 +46,13 @@ class Service::ManyCall final : public grpc::ServerUnaryReactor {
     }
     if (request_.reference().has_reference_id()) {
       ASSIGN_OR_RETURN(const std::string id, ToReferenceId(request_.reference()));
-      ASSIGN_OR_RETURN(kept_, service_.pipeline_.references().Find(id, received_at_));
+      ASSIGN_OR_RETURN(kept_, service_.pipeline_.references().Find(id, received_at()));
       StartPairs();
       return absl::OkStatus();
     }
     reference_.image.name = "reference";
     RETURN_IF_ERROR(FromProto(request_.reference(), reference_));
-    reference_.deadline = deadline_;
-    reference_.cancelled = cancelled_;
+    Own(reference_);
     reference_.done = [this] {
       if (!reference_.status.ok()) {
         Reply(reference_.status);
@@ -80,8 +69,7 @@ class Service::ManyCall final : public grpc::ServerUnaryReactor {
     pending_ = static_cast<int>(pairs_.size()) + 1;
     for (PairWork& pair : pairs_) {
       pair.kept = kept_;
-      pair.deadline = deadline_;
-      pair.cancelled = cancelled_;
+      Own(pair);
       pair.done = [this] { OnPairDone(); };
       // Once started, a pair is the pipeline's.
       absl::Status status = pair.status;
@@ -117,21 +105,8 @@ class Service::ManyCall final : public grpc::ServerUnaryReactor {
     Reply(absl::OkStatus());
   }
 
-  // The call may be gone when Finish returns.
-  void Reply(absl::Status status) {
-    code_ = status.code();
-    const std::string reason = ReasonOf(status);
-    if (!reason.empty()) service_.telemetry_.CountRejection(reason);
-    Finish(ToGrpcStatus(status));
-  }
-
-  Service& service_;
   const v1::ScoreManyRequest& request_;
   v1::ScoreManyResponse& response_;
-  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
-  const absl::Time received_at_ = absl::Now();
-  absl::Time deadline_;
-  absl::StatusCode code_ = absl::StatusCode::kOk;
   std::shared_ptr<StoredReference> kept_;
   KeepWork reference_;
   std::deque<PairWork> pairs_;

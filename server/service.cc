@@ -5,6 +5,7 @@
 
 #include "kernels/base/status_macros.h"
 #include "server/build_info.h"
+#include "server/call.h"
 #include "server/error.h"
 #include "server/reason.h"
 #include "server/translate.h"
@@ -55,39 +56,24 @@ class Service::TimedAllocator final : public grpc::MessageAllocator<v1::ScoreReq
   grpc::MessageHolder<v1::ScoreRequest, v1::ScoreResponse>* AllocateMessages() override { return new TimedMessages; }
 };
 
-// One Score call, from the handler to the reply handed to the transport. Deletes itself.
-class Service::ScoreCall final : public grpc::ServerUnaryReactor {
+class Service::ScoreCall final : public Call {
  public:
   ScoreCall(Service* service, grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
             v1::ScoreResponse* response)
-      : service_(*service), request_(*request), response_(response), work_(&service->pipeline_.budget()) {
-    const auto* const messages = static_cast<const TimedMessages*>(context->GetRpcAllocatorState());
-    received_at_ = messages->received_at();
-    service_.OnScoreBegin();
-    service_.telemetry_.ObserveStage(Stage::kReceive, absl::Now() - received_at_);
-    absl::Status status = Start(*context);
-    if (!status.ok()) Reply(std::move(status));
-  }
-
-  // On any thread, also while the call is being answered.
-  void OnCancel() override { cancelled_->store(true, std::memory_order_relaxed); }
-
-  void OnDone() override {
-    const absl::Time now = absl::Now();
-    if (code_ == absl::StatusCode::kOk) service_.telemetry_.ObserveStage(Stage::kReply, now - replied_at_);
-    service_.telemetry_.CountRequest("Score", code_, now - received_at_);
-    Service& service = service_;
-    delete this;
-    service.OnScoreEnd();
+      : Call(service, "Score", *context,
+             static_cast<const TimedMessages*>(context->GetRpcAllocatorState())->received_at()),
+        request_(*request),
+        response_(response),
+        work_(&service->pipeline_.budget()) {
+    service_.telemetry_.ObserveStage(Stage::kReceive, absl::Now() - received_at());
+    if (absl::Status status = Start(); !status.ok()) Reply(status);
   }
 
  private:
-  absl::Status Start(const grpc::CallbackServerContext& context) {
+  absl::Status Start() {
     RETURN_IF_ERROR(service_.CheckAccepting());
-    absl::Status status = FromProto(request_, work_);
-    if (!status.ok()) return status;
-    work_.deadline = absl::FromChrono(context.deadline());
-    work_.cancelled = cancelled_;
+    RETURN_IF_ERROR(FromProto(request_, work_));
+    Own(work_);
     work_.done = [this] { OnScored(); };
     return service_.pipeline_.Start(work_);
   }
@@ -105,52 +91,28 @@ class Service::ScoreCall final : public grpc::ServerUnaryReactor {
     Reply(absl::OkStatus());
   }
 
-  // The call may be gone when Finish returns.
-  void Reply(absl::Status status) {
-    code_ = status.code();
-    const std::string reason = ReasonOf(status);
-    if (!reason.empty()) service_.telemetry_.CountRejection(reason);
-    Finish(ToGrpcStatus(status));
-  }
+  void OnSent(absl::Time now) override { service_.telemetry_.ObserveStage(Stage::kReply, now - replied_at_); }
 
-  Service& service_;
   const v1::ScoreRequest& request_;
   v1::ScoreResponse* const response_;
-  // Outlives the call where a job still looks at it.
-  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
-  absl::Time received_at_;
   absl::Time replied_at_;
-  absl::StatusCode code_ = absl::StatusCode::kOk;
   PairWork work_;
 };
 
-// One PutReference call. Deletes itself.
-class Service::KeepCall final : public grpc::ServerUnaryReactor {
+class Service::KeepCall final : public Call {
  public:
   KeepCall(Service* service, const grpc::CallbackServerContext& context, const v1::PutReferenceRequest& request,
            v1::PutReferenceResponse* response)
-      : service_(*service), response_(*response), work_(&service->pipeline_.budget()) {
-    service_.OnScoreBegin();
-    absl::Status status = Start(context, request);
-    if (!status.ok()) Reply(std::move(status));
-  }
-
-  void OnCancel() override { cancelled_->store(true, std::memory_order_relaxed); }
-
-  void OnDone() override {
-    service_.telemetry_.CountRequest("PutReference", code_, absl::Now() - received_at_);
-    Service& service = service_;
-    delete this;
-    service.OnScoreEnd();
+      : Call(service, "PutReference", context), response_(*response), work_(&service->pipeline_.budget()) {
+    if (absl::Status status = Start(request); !status.ok()) Reply(status);
   }
 
  private:
-  absl::Status Start(const grpc::CallbackServerContext& context, const v1::PutReferenceRequest& request) {
+  absl::Status Start(const v1::PutReferenceRequest& request) {
     RETURN_IF_ERROR(service_.CheckAccepting());
     RETURN_IF_ERROR(service_.pipeline_.references().CheckRoom(0));
     RETURN_IF_ERROR(FromProto(request.image(), work_));
-    work_.deadline = absl::FromChrono(context.deadline());
-    work_.cancelled = cancelled_;
+    Own(work_);
     work_.done = [this] { OnKept(); };
     return service_.pipeline_.Start(work_);
   }
@@ -163,22 +125,10 @@ class Service::KeepCall final : public grpc::ServerUnaryReactor {
       response_.set_reference_id(store.Put(std::move(work_.kept), absl::Now()));
       service_.ShowReferences();
     }
-    Reply(std::move(status));
+    Reply(status);
   }
 
-  // The call may be gone when Finish returns.
-  void Reply(absl::Status status) {
-    code_ = status.code();
-    const std::string reason = ReasonOf(status);
-    if (!reason.empty()) service_.telemetry_.CountRejection(reason);
-    Finish(ToGrpcStatus(status));
-  }
-
-  Service& service_;
   v1::PutReferenceResponse& response_;
-  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
-  const absl::Time received_at_ = absl::Now();
-  absl::StatusCode code_ = absl::StatusCode::kOk;
   KeepWork work_;
 };
 
@@ -241,13 +191,13 @@ int Service::in_flight() const {
   return in_flight_;
 }
 
-void Service::OnScoreBegin() {
+void Service::OnCallBegin() {
   absl::MutexLock lock(&mutex_);
   ++in_flight_;
   telemetry_.SetInFlight(in_flight_, pipeline_.budget().used_bytes());
 }
 
-void Service::OnScoreEnd() {
+void Service::OnCallEnd() {
   absl::MutexLock lock(&mutex_);
   --in_flight_;
   telemetry_.SetInFlight(in_flight_, pipeline_.budget().used_bytes());

@@ -26,7 +26,7 @@ class Service final : public v1::ScoringService::CallbackService {
 
   // From now on Score answers UNAVAILABLE with DRAINING; calls in flight go on.
   void StartDraining();
-  // True when no Score call is in flight, its reply handed to the transport included; false at the deadline.
+  // True when no call that takes work is in flight, its reply handed to the transport included; false at the deadline.
   bool WaitIdle(absl::Time deadline);
   int in_flight() const;
 
@@ -47,6 +47,7 @@ class Service final : public v1::ScoringService::CallbackService {
                                             v1::DeleteReferenceResponse* response) override;
 
  private:
+  class Call;
   class ScoreCall;
   class KeepCall;
   class ManyCall;
@@ -58,8 +59,8 @@ class Service final : public v1::ScoringService::CallbackService {
                                    const absl::Status& status);
   // UNAVAILABLE while draining.
   absl::Status CheckAccepting() const;
-  void OnScoreBegin();
-  void OnScoreEnd();
+  void OnCallBegin();
+  void OnCallEnd();
   // Tells telemetry what became of a pair.
   void Observe(const PairWork& work, const google::protobuf::RepeatedPtrField<v1::MetricResult>& results);
   void ShowReferences();
