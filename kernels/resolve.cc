@@ -90,6 +90,9 @@ absl::StatusOr<ResolvedMetric> ResolveRequest(absl::Span<const MetricInfo> metri
     return absl::InvalidArgumentError(absl::StrCat(id, " has no convention \"", resolved.convention,
                                                    "\"; choose one of: ", Names(NamesOf(info.conventions))));
   }
+  if (!convention->unavailable.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(id, ":", convention->name, ": ", convention->unavailable));
+  }
 
   for (const ParameterInfo& parameter : info.parameters) {
     resolved.parameters[parameter.name] = parameter.default_value;

@@ -68,13 +68,19 @@ struct Scorer::Impl {
   // `prepared`: of a learned metric, for the size of the pair; null for a plan.
   Settings SettingsOf(const ResolvedMetric& metric, const PreparedTrunk* prepared = nullptr) const {
     TrunkUse use;
-    if (const auto& trunk = trunks[metric.index]; trunk != nullptr) use.weights = &trunk->weights();
+    if (const auto& trunk = trunks[metric.index]; trunk != nullptr) use.weights = &trunk->weights(metric.convention);
     use.prepared = prepared;
     use.precision = metric.precision;
     return Settings(metric.convention, metric.parameters, use);
   }
-  // Whether the GPU computes it. Decided by the metric alone.
-  bool OnDevice(const ResolvedMetric& metric) const { return !on_device.empty() && on_device[metric.index]; }
+  // Whether the GPU computes it. Decided by the metric and its convention alone: a GPU has the trunks' own heads only.
+  bool OnDevice(const ResolvedMetric& metric) const {
+    return !on_device.empty() && on_device[metric.index] && !HasOtherHeads(metric);
+  }
+  bool HasOtherHeads(const ResolvedMetric& metric) const {
+    const auto& trunk = trunks[metric.index];
+    return trunk != nullptr && &trunk->weights(metric.convention) != &trunk->weights();
+  }
   bool HasFastWay(const ResolvedMetric& metric) const {
     return metric.info->learned && (OnDevice(metric) || HasFastConvolutions(ConvIsaOf(instruction_set)));
   }
@@ -148,8 +154,17 @@ absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& opti
       info.unavailable = std::string(loaded.status().message());
       continue;
     }
-    trunk = std::move(loaded->trunk);
     if (!loaded->own_weights.empty()) absl::StrAppend(&info.summary, " Weights of its user: ", loaded->own_weights);
+    for (ConventionInfo& convention : info.conventions) {
+      if (convention.heads_file.empty()) continue;
+      const auto own_heads = LoadHeads(info.id, convention, options.weights_dir, *loaded->trunk);
+      if (!own_heads.ok()) {
+        convention.unavailable = std::string(own_heads.status().message());
+      } else if (!own_heads->empty()) {
+        absl::StrAppend(&convention.description, "; weights of its user: ", *own_heads);
+      }
+    }
+    trunk = std::move(loaded->trunk);
   }
 #if defined(LIKENESS_ENABLE_CUDA)
   RETURN_IF_ERROR(impl->StartDevices());

@@ -54,6 +54,7 @@ void ToProto(const MetricInfo& info, const Plan* cost, v1::MetricInfo* out) {
     c->set_name(convention.name);
     c->set_description(convention.description);
     c->set_takes_weights(TakesWeights(info, convention.name));
+    c->set_unavailable(convention.unavailable);
   }
   for (const ParameterInfo& parameter : info.parameters) {
     v1::ParameterInfo* const p = out->add_parameters();

@@ -40,9 +40,11 @@ Json MetricJson(const v1::MetricInfo& metric) {
   json["identity"] = JsonNumber(metric.identity());
   json["conventions"] = Json::array();
   for (const v1::ConventionInfo& convention : metric.conventions()) {
-    json["conventions"].push_back({{"name", convention.name()},
-                                   {"description", convention.description()},
-                                   {"takes_weights", convention.takes_weights()}});
+    Json entry = {{"name", convention.name()},
+                  {"description", convention.description()},
+                  {"takes_weights", convention.takes_weights()}};
+    if (!convention.unavailable().empty()) entry["unavailable"] = convention.unavailable();
+    json["conventions"].push_back(std::move(entry));
   }
   json["aliases"] = Json::array();
   for (const v1::AliasInfo& alias : metric.aliases()) {
@@ -155,6 +157,7 @@ std::string ExplainText(const v1::MetricInfo& metric) {
     absl::StrAppend(&out, "\nconventions (", metric.id(), ":NAME; the first is the default)\n");
   for (const v1::ConventionInfo& convention : metric.conventions()) {
     absl::StrAppend(&out, "  ", convention.name(), "\n", Wrap(convention.description(), 6));
+    if (!convention.unavailable().empty()) out += Wrap("UNAVAILABLE: " + convention.unavailable(), 6);
   }
   if (!metric.parameters().empty()) absl::StrAppend(&out, "\nparameters (--parameter ", metric.id(), ".NAME=VALUE)\n");
   for (const v1::ParameterInfo& parameter : metric.parameters()) {

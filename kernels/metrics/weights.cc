@@ -58,54 +58,80 @@ std::vector<std::string> Folders(const std::string& folder) {
   return {"build/weights", "/usr/share/likeness/weights"};
 }
 
-}  // namespace
-
-absl::StatusOr<LoadedTrunk> LoadTrunk(const std::string& metric, const TrunkSpec& spec, ConvIsa isa,
-                                      const std::string& folder) {
-  const std::string name = absl::StrCat(metric, ".safetensors");
-  const std::vector<std::string> folders = Folders(folder);
+struct WeightsFile {
+  std::string path;
   std::shared_ptr<const MappedFile> file;
+  std::string own_weights;  // as LoadedTrunk::own_weights
+};
+
+// Finds <stem>.safetensors and checks its SHA-256.
+absl::StatusOr<WeightsFile> OpenWeights(const std::string& stem, const std::string& folder) {
+  const std::string name = absl::StrCat(stem, ".safetensors");
+  const std::vector<std::string> folders = Folders(folder);
+  WeightsFile found;
   std::string found_in;
   for (const std::string& candidate : folders) {
     auto opened = MappedFile::Open(absl::StrCat(candidate, "/", name));
     if (opened.ok()) {
-      file = *std::move(opened);
+      found.file = *std::move(opened);
       found_in = candidate;
       break;
     }
     if (!absl::IsNotFound(opened.status())) return opened.status();
   }
-  if (file == nullptr) {
+  if (found.file == nullptr) {
     return absl::NotFoundError(absl::StrCat("there is no ", name, " in ", absl::StrJoin(folders, " or "), ": ",
                                             HowToMake(name),
                                             ", or name the folder that has it ($LIKENESS_WEIGHTS, or the program's own "
                                             "setting)"));
   }
-  const std::string path = absl::StrCat(found_in, "/", name);
+  found.path = absl::StrCat(found_in, "/", name);
 
-  LoadedTrunk loaded;
-  const std::string checksum = file->Sha256();
+  const std::string checksum = found.file->Sha256();
   const std::string pinned = Listed(kPinned, name);
-  if (checksum != pinned) {
-    const std::string own = Listed(ReadWhole(absl::StrCat(found_in, "/", kOwnList)), name);
-    if (checksum != own) {
-      return absl::FailedPreconditionError(absl::StrCat(path, " has SHA-256 ", checksum, "; expected ",
-                                                        Expected(pinned, own), ": ", HowToMake(name),
-                                                        ", or list weights of your own in ", found_in, "/", kOwnList));
-    }
-    loaded.own_weights = absl::StrCat(path, ", SHA-256 ", checksum);
+  if (checksum == pinned) return found;
+  const std::string own = Listed(ReadWhole(absl::StrCat(found_in, "/", kOwnList)), name);
+  if (checksum != own) {
+    return absl::FailedPreconditionError(absl::StrCat(found.path, " has SHA-256 ", checksum, "; expected ",
+                                                      Expected(pinned, own), ": ", HowToMake(name),
+                                                      ", or list weights of your own in ", found_in, "/", kOwnList));
   }
+  found.own_weights = absl::StrCat(found.path, ", SHA-256 ", checksum);
+  return found;
+}
 
-  ASSIGN_OR_RETURN(Safetensors tensors, Safetensors::Parse(path, file->bytes()));
-  const auto finite = [&](const std::string& tensor, std::int64_t count) -> absl::StatusOr<absl::Span<const float>> {
+// Finds the tensors of `file` under their names behind `prefix`; `file` must outlive what it returns.
+absl::StatusOr<Trunk::Tensors> FiniteTensors(const WeightsFile& file, const std::string& prefix) {
+  ASSIGN_OR_RETURN(Safetensors tensors, Safetensors::Parse(file.path, file.file->bytes()));
+  return [path = file.path, prefix, tensors = std::move(tensors)](
+             const std::string& name, std::int64_t count) -> absl::StatusOr<absl::Span<const float>> {
+    const std::string tensor = prefix + name;
     ASSIGN_OR_RETURN(auto values, tensors.Tensor(tensor, count));
     for (const float value : values) {
       if (!std::isfinite(value)) return absl::InvalidArgumentError(absl::StrCat(path, ": ", tensor, " is not finite"));
     }
     return values;
   };
-  ASSIGN_OR_RETURN(loaded.trunk, Trunk::Create(spec, isa, finite, file));
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedTrunk> LoadTrunk(const std::string& metric, const TrunkSpec& spec, ConvIsa isa,
+                                      const std::string& folder) {
+  ASSIGN_OR_RETURN(const WeightsFile file, OpenWeights(metric, folder));
+  ASSIGN_OR_RETURN(const Trunk::Tensors tensors, FiniteTensors(file, ""));
+  LoadedTrunk loaded;
+  loaded.own_weights = file.own_weights;
+  ASSIGN_OR_RETURN(loaded.trunk, Trunk::Create(spec, isa, tensors, file.file));
   return loaded;
+}
+
+absl::StatusOr<std::string> LoadHeads(const std::string& metric, const ConventionInfo& convention,
+                                      const std::string& folder, Trunk& trunk) {
+  ASSIGN_OR_RETURN(const WeightsFile file, OpenWeights(convention.heads_file, folder));
+  ASSIGN_OR_RETURN(const Trunk::Tensors tensors, FiniteTensors(file, absl::StrCat(metric, ".")));
+  RETURN_IF_ERROR(trunk.AddHeads(convention.name, tensors, file.file));
+  return file.own_weights;
 }
 
 }  // namespace likeness

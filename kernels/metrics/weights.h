@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "kernels/metric_info.h"
 #include "kernels/ops/conv_trunk/trunk.h"
 
 namespace likeness {
@@ -25,5 +26,11 @@ struct LoadedTrunk {
 // name the file and the remedy.
 absl::StatusOr<LoadedTrunk> LoadTrunk(const std::string& metric, const TrunkSpec& spec, ConvIsa isa,
                                       const std::string& folder);
+
+// Gives the trunk of `metric` the heads that a convention has of its own: tensors "<metric>.head0.weight" and so on of
+// <heads_file>.safetensors, found and checked like a trunk's file, with the same errors. Returns
+// LoadedTrunk::own_weights of that file.
+absl::StatusOr<std::string> LoadHeads(const std::string& metric, const ConventionInfo& convention,
+                                      const std::string& folder, Trunk& trunk);
 
 }  // namespace likeness

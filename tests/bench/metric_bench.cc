@@ -150,6 +150,7 @@ const bool kRegistered = [] {
   for (const MetricInfo& info : OneThread().metrics()) {
     if (!info.unavailable.empty()) continue;
     for (const ConventionInfo& convention : info.conventions) {
+      if (!convention.unavailable.empty()) continue;
       const std::string id = info.id + ":" + convention.name;
       add(id + "/score", [id](benchmark::State& state) { RunMetric(state, id, false); });
       if (info.has_gradient) add(id + "/gradient", [id](benchmark::State& state) { RunMetric(state, id, true); });

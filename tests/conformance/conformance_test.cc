@@ -29,6 +29,7 @@ std::vector<MetricRequest> AllRequests(const Scorer& scorer) {
   for (const MetricInfo& info : scorer.metrics()) {
     if (!Available(info)) continue;
     for (const ConventionInfo& convention : info.conventions) {
+      if (!convention.unavailable.empty()) continue;
       requests.push_back(Request(info.id + ":" + convention.name, {}, !info.map.empty(), info.has_gradient));
     }
   }

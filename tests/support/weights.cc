@@ -11,6 +11,25 @@
 
 namespace likeness::testing {
 
+Tensors SyntheticFirstVersionHeads() {
+  using weights_internal::Fill, weights_internal::Uniform;
+  Tensors tensors;
+  const auto add = [&](const std::string& metric, const TrunkSpec& spec) {
+    std::uint32_t tap = 0;
+    for (int layer = 0; layer < static_cast<int>(spec.convs.size()); ++layer) {
+      if (!spec.convs[layer].tap) continue;
+      const int channels = spec.Channels(layer);
+      tensors[absl::StrCat(metric, ".head", tap, ".weight")] =
+          Fill(channels, [&](std::uint32_t k) { return Uniform(k, tap + 4001) * 2.0 / channels; });
+      ++tap;
+    }
+  };
+  add("lpips_alex", kAlexTrunk);
+  add("lpips_vgg", kVgg16Trunk);
+  add("lpips_squeeze", kSqueezeNetTrunk);
+  return tensors;
+}
+
 std::string EncodeSafetensors(const Tensors& tensors) {
   std::string header = "{", data;
   for (const auto& [name, values] : tensors) {
@@ -37,8 +56,8 @@ void WriteFile(const std::string& path, const std::string& bytes) {
   if (!file.flush()) ADD_FAILURE() << "cannot write " << path;
 }
 
-void WriteOwnWeights(const std::string& folder, const std::string& metric, const Tensors& tensors) {
-  const std::string name = absl::StrCat(metric, ".safetensors");
+void WriteOwnWeights(const std::string& folder, const std::string& stem, const Tensors& tensors) {
+  const std::string name = absl::StrCat(stem, ".safetensors");
   WriteFile(absl::StrCat(folder, "/", name), EncodeSafetensors(tensors));
   const auto file = MappedFile::Open(absl::StrCat(folder, "/", name));
   if (!file.ok()) ADD_FAILURE() << file.status();
@@ -52,6 +71,7 @@ const std::string& SyntheticFolder() {
     WriteOwnWeights(made, "lpips_alex", SyntheticWeights(kAlexTrunk));
     WriteOwnWeights(made, "lpips_vgg", SyntheticWeights(kVgg16Trunk));
     WriteOwnWeights(made, "lpips_squeeze", SyntheticWeights(kSqueezeNetTrunk));
+    WriteOwnWeights(made, "lpips_v0.0", SyntheticFirstVersionHeads());
     WriteOwnWeights(made, "dists", SyntheticWeights(kVgg16SmoothTrunk));
     return made;
   }();

@@ -75,6 +75,12 @@ TEST(Lpips, SyntheticWeightsGiveTheSpecifiedNumbers) {
       {"lpips_alex", 0.00288783354, -0.03168423, 0.1511791, -1.32814e-05, 0.00288406073, 0.00286894793},
       {"lpips_vgg", 0.00264625305, -0.02718047, 0.07729528, -1.4629e-06, 0.00264625305, 0.0015927662},
       {"lpips_squeeze", 0.00268718505, -0.03818048, 0.3151352, 5.04916e-05, 0.00269248231, 0.0020379193},
+      {"lpips_alex:v0.0", 0.00305153546833, -0.0351590647587, 0.155088768621, 1.59668192631e-05, 0.00304824437734,
+       0.003412631952},
+      {"lpips_vgg:v0.0", 0.00266379277673, -0.0303958242201, 0.0763785954639, -2.11019969486e-06, 0.00266379277673,
+       0.0021732558297},
+      {"lpips_squeeze:v0.0", 0.00290252317413, -0.0472234334384, 0.289204672849, -5.0500343774e-05, 0.00290631844999,
+       0.00394662970895},
       // The same trunks and heads in faceswap's form, of which the score is the map's mean.
       {"faceswap/lpips_alex", 0.000330795916372, -0.0031914197, 0.018196904, -1.52455515e-06, 0.000330795916372,
        9.503497836e-05},
@@ -97,7 +103,19 @@ TEST(Lpips, RealWeightsGiveWhatPyTorchGives) {
   } rows[] = {{"C", {"lpips_alex", 0.036501006, 0.03804455, 13.1643, 0.0025094, 0.0365017378, 0.0344225315}},
               {"B", {"lpips_alex", 0.0230194238, 0.0126493, 6.932059, 0.00412847, 0.0230232391, 0.0233579694}},
               {"C", {"lpips_vgg", 0.22094133, 0.03863993, 45.52901, -0.00248036, 0.22094133, 0.215469149}},
-              {"B", {"lpips_vgg", 0.187684864, 0.02128625, 35.63016, -0.00298069, 0.187707975, 0.174759935}}};
+              {"B", {"lpips_vgg", 0.187684864, 0.02128625, 35.63016, -0.00298069, 0.187707975, 0.174759935}},
+              {"C",
+               {"lpips_alex:v0.0", 0.0180059707226, -0.00409889204072, 6.47393602425, 0.00129142128106, 0.0180066207936,
+                0.0164759652363}},
+              {"B",
+               {"lpips_alex:v0.0", 0.013655443842, -0.0258556533973, 4.41400336389, 0.00263446192704, 0.0136560135232,
+                0.0122539056752}},
+              {"C",
+               {"lpips_vgg:v0.0", 0.0829507413776, 0.011776450059, 17.7282778254, -0.00207737230684, 0.0829507413776,
+                0.10195589569}},
+              {"B",
+               {"lpips_vgg:v0.0", 0.0731850666791, 0.010195473934, 14.1628175009, -0.00505613271161, 0.0731865739884,
+                0.0798556551765}}};
   // Its shift and scale are float32, which moves the score by some 1e-8.
   for (const std::string& set : AllInstructionSets()) {
     for (const auto& row : rows) CheckGolden(row.golden, LIKENESS_WEIGHTS_DIR, set, GoldenPair(row.pair), 1e-7);
@@ -131,9 +149,9 @@ TEST(Lpips, GradientAgreesWithCentralDifferences) {
   const struct {
     const char* metric;
     int width, height, channels;
-  } cases[] = {{"lpips_alex", 31, 37, 3},         {"lpips_alex", 45, 31, 1},    {"lpips_vgg", 16, 17, 3},
-               {"lpips_vgg", 19, 16, 1},          {"lpips_squeeze", 17, 18, 3}, {"lpips_squeeze", 28, 17, 1},
-               {"lpips_alex:faceswap", 63, 65, 3}};
+  } cases[] = {{"lpips_alex", 31, 37, 3},          {"lpips_alex", 45, 31, 1},     {"lpips_vgg", 16, 17, 3},
+               {"lpips_vgg", 19, 16, 1},           {"lpips_squeeze", 17, 18, 3},  {"lpips_squeeze", 28, 17, 1},
+               {"lpips_alex:faceswap", 63, 65, 3}, {"lpips_alex:v0.0", 33, 31, 1}};
   for (const auto& c : cases) {
     SCOPED_TRACE(absl::StrCat(c.metric, " ", c.width, "x", c.height, "x", c.channels));
     const Scorer& oracle = LpipsScorer("oracle", SyntheticFolder());
@@ -240,9 +258,9 @@ TEST(Lpips, SameBitsAloneInABatchAndAtAnyThreadCount) {
 // Conventions of one trunk share all of it, and DISTS the convolutions before its first pooling.
 TEST(Lpips, NetworksShareTheConvolutionsThatTheyHaveInCommon) {
   const Pair pair = ScenePair(45, 33);
-  const std::vector<MetricRequest> requests = {Request("lpips_vgg", {}, true, true),
-                                               Request("lpips_vgg:torchmetrics", {}, false, true),
-                                               Request("dists", {}, false, true), Request("dists")};
+  const std::vector<MetricRequest> requests = {
+      Request("lpips_vgg", {}, true, true), Request("lpips_vgg:torchmetrics", {}, false, true),
+      Request("dists", {}, false, true), Request("dists"), Request("lpips_vgg:v0.0", {}, true, true)};
   for (const std::string& set : AllInstructionSets()) {
     SCOPED_TRACE(set);
     const Scorer& scorer = LpipsScorer(set, SyntheticFolder());
@@ -279,7 +297,7 @@ TEST(Lpips, NetworksShareTheConvolutionsThatTheyHaveInCommon) {
 TEST(Lpips, AKeptReferenceChangesNoBit) {
   const Pair first = ScenePair(45, 33), other = RandomFloatPair(45, 33, 4, 7, /*flat=*/false);
   const std::vector<std::vector<MetricRequest>> asked = {
-      {Request("lpips_alex", {}, true, true)},
+      {Request("lpips_alex", {}, true, true), Request("lpips_alex:v0.0", {}, true, true)},
       {Request("lpips_vgg"), Request("lpips_alex"), Request("dists", {}, false, true), Request("mae")},
       {Request("lpips_vgg:torchmetrics", {}, true, true), Request("lpips_squeeze"), Request("dists")}};
   for (const std::string& set : AllInstructionSets()) {

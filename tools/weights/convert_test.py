@@ -276,11 +276,48 @@ class TrunkTest(unittest.TestCase):
                 models.checked(trunk, broken)
 
 
+class FirstVersionTest(unittest.TestCase):
+    def convert(self, folder, change=lambda states: None):
+        trunks = [trunk for trunk in models.TRUNKS if trunk.metric.startswith("lpips")]
+        states = {trunk.metric: state_dicts(trunk)[1] for trunk in trunks}
+        change(states)
+        wheel_path = pathlib.Path(folder) / "wheel.whl"
+        with zipfile.ZipFile(wheel_path, "w") as wheel:
+            for trunk in trunks:
+                name = trunk.head_file.rsplit("/", 1)[1]
+                wheel.writestr(f"lpips/weights/v0.0/{name}", torch_zip(states[trunk.metric]))
+        convert.run_lpips_first_version(argparse.Namespace(wheel=wheel_path, unpinned=True, into=pathlib.Path(folder)))
+        return states
+
+    def test_has_the_heads_of_all_trunks(self):
+        with tempfile.TemporaryDirectory() as folder:
+            states = self.convert(folder)
+            tensors, metadata = safetensors_file.decode((pathlib.Path(folder) / "lpips_v0.0.safetensors").read_bytes())
+        self.assertEqual(metadata["convention"], "v0.0")
+        self.assertEqual(len(tensors), 5 + 5 + 7)
+        for metric, state in states.items():
+            for i in range(len(models.BY_METRIC[metric].head_sizes)):
+                np.testing.assert_array_equal(tensors[f"{metric}.head{i}.weight"], state[f"lin{i}.model.1.weight"].ravel())
+
+    def test_wrong_heads_are_refused(self):
+        def negative(states):
+            states["lpips_vgg"]["lin2.model.1.weight"] = -states["lpips_vgg"]["lin2.model.1.weight"]
+
+        def other(states):
+            states["lpips_alex"] = states["lpips_vgg"]
+
+        for change, named in ((negative, "lpips_vgg: head2.weight"), (other, "lpips_alex")):
+            with tempfile.TemporaryDirectory() as folder:
+                with self.assertRaisesRegex(models.WrongWeights, named):
+                    self.convert(folder, change)
+                self.assertFalse((pathlib.Path(folder) / "lpips_v0.0.safetensors").exists())
+
+
 class CheckTest(unittest.TestCase):
     def test_names_missing_and_altered_files(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder)
-            self.assertEqual(len(convert.check(path)), 3)
+            self.assertEqual(len(convert.check(path)), 4)
             (path / "lpips_alex.safetensors").write_bytes(b"altered")
             complaints = convert.check(path)
             self.assertIn("expected 0ba1faa2", complaints[1])

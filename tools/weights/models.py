@@ -19,6 +19,10 @@ class Trunk:
     jax_top_key: str | None
     head_rows: int = 1
 
+    def head_shapes(self):
+        rows = () if self.head_rows == 1 else (self.head_rows,)
+        return {f"head{i}.weight": (*rows, size) for i, size in enumerate(self.head_sizes)}
+
 
 def _vgg16_shapes():
     sizes = (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
@@ -110,8 +114,15 @@ def checked(trunk, tensors):
     for i, shape in enumerate(trunk.conv_shapes):
         expected[f"conv{i}.weight"] = shape
         expected[f"conv{i}.bias"] = shape[:1]
-    for i, size in enumerate(trunk.head_sizes):
-        expected[f"head{i}.weight"] = (size,) if trunk.head_rows == 1 else (trunk.head_rows, size)
+    return _checked(trunk, tensors, {**expected, **trunk.head_shapes()})
+
+
+def checked_heads(trunk, tensors):
+    """The same of the heads alone."""
+    return _checked(trunk, tensors, trunk.head_shapes())
+
+
+def _checked(trunk, tensors, expected):
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if list(found.items()) != list(expected.items()):
         differing = sorted(set(found.items()) ^ set(expected.items()))

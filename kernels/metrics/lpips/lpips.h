@@ -21,9 +21,15 @@ inline MetricInfo LpipsInfo(const TrunkSpec& spec, const char* id, const char* f
   info.map = "the taps' distances enlarged to HxW and summed; its mean is close to the score, not equal";
   info.color = "RGB; gray counts as three equal channels";
   info.reference = "Zhang et al. 2018; lpips 0.1.4 (v0.1, normalize=True)";
-  info.conventions = {{"v0.1", "the authors' package", {}, false},
-                      {"torchmetrics", "feature vectors divided by sqrt(1e-8 + |f|^2)", {}, false},
-                      {"faceswap", "a tenth of the mean of the map, whose taps lose their padded border", {}}};
+  info.conventions = {
+      {"v0.1", "the authors' package", {}, false},
+      {"v0.0",
+       "the authors' first version, their version='0.0': images only brought to [-1, 1], heads of its own",
+       {},
+       false,
+       "lpips_v0.0"},
+      {"torchmetrics", "feature vectors divided by sqrt(1e-8 + |f|^2)", {}, false},
+      {"faceswap", "a tenth of the mean of the map, whose taps lose their padded border", {}}};
   info.aliases = {{faceswap_name, "faceswap"}};
   info.takes_weights = true;
   // Of float32 trunks against double ones: some 2e-7 was seen (docs/lpips.md).
@@ -52,8 +58,9 @@ Output<tracked> RunLpips(T& t, const TrunkSpec& spec, const Planes<false>& refer
   const bool faceswap = settings.convention() == "faceswap";
   const UnitLength length = settings.convention() == "torchmetrics" ? kTorchmetricsLength : kLpipsLength;
   const Shape image = distorted.shape();
+  const ColorNormalization color = settings.convention() == "v0.0" ? kFirstVersionColor : kImageNetColor;
   const auto distances =
-      TapDistances(t, settings.Trunk(spec), {kImageNetColor, length, /*linear=*/faceswap}, reference, distorted);
+      TapDistances(t, settings.Trunk(spec), {color, length, /*linear=*/faceswap}, reference, distorted);
   if (faceswap) {
     Planes<tracked> sum;
     int tap = 0;

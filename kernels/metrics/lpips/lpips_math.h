@@ -16,6 +16,10 @@
 //
 // Gradients at vectors of zeros are 0; torch has NaN there.
 //
+// Convention v0.0 is the authors' first version (arXiv 1801.03924v1; the package's version='0.0'). It leaves out the
+// step to ImageNet's mean and deviation, by mistake as they say, and has heads that were learned so: the trunk sees
+// 2 x - 1.
+//
 // Convention torchmetrics divides by sqrt(1e-8 + |f|^2) instead.
 //
 // Convention faceswap, after lib/model/losses/feature_loss.py of faceswap (2026) as its trainer calls it: each tap's
@@ -32,6 +36,9 @@
 LIKENESS_BEGIN_TARGET
 
 inline constexpr ColorNormalization kImageNetColor = {{0.485, 0.456, 0.406}, {0.229, 0.224, 0.225}};
+
+// 2 x - 1.
+inline constexpr ColorNormalization kFirstVersionColor = {{0.5, 0.5, 0.5}, {0.5, 0.5, 0.5}};
 
 inline constexpr UnitLength kLpipsLength = {.inside = 0.0, .outside = 1e-10};
 inline constexpr double kFaceswapScale = 0.1;

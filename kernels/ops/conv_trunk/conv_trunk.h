@@ -234,7 +234,8 @@ template <class T, bool tracked>
 Planes<tracked> TapDistance(T& t, const TrunkUse& trunk, int tap, const UnitLength& length,
                             const Features<false>& reference, const Features<tracked>& distorted) {
   const Shape in = distorted.shape();
-  // Of the heads, a trunk's own address tells them apart: programs of one metric share them.
+  // Of the heads, the weights' address tells them apart: programs of one metric share them, but for conventions with
+  // heads of their own.
   auto out = t.template Make<tracked>(Shape{in.width, in.height, 1}, "TapDistance", reference.storage(),
                                       distorted.storage(), trunk.weights, tap, length);
   const Cost cost{(2 * in.count() + out.shape().count()) * trunk_internal::SampleBytes(t, trunk.precision),

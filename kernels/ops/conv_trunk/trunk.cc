@@ -33,14 +33,7 @@ Trunk::~Trunk() = default;
 absl::StatusOr<std::unique_ptr<Trunk>> Trunk::Create(const TrunkSpec& spec, ConvIsa isa, const Tensors& tensors,
                                                      std::shared_ptr<const void> owner) {
   std::unique_ptr<Trunk> trunk(new Trunk(spec, isa));
-  trunk->owner_ = std::move(owner);
-  const auto load_head = [&](int channels) -> absl::Status {
-    ASSIGN_OR_RETURN(auto head, tensors(absl::StrCat("head", trunk->weights_.heads.size(), ".weight"),
-                                        std::int64_t{channels} * spec.head_rows));
-    trunk->weights_.heads.emplace_back(head.data(), head.size());
-    return absl::OkStatus();
-  };
-  if (spec.image_tap) RETURN_IF_ERROR(load_head(3));
+  trunk->owners_.push_back(std::move(owner));
   for (std::size_t i = 0; i < spec.convs.size(); ++i) {
     const ConvSpec& conv = spec.convs[i];
     ConvWeights weights;
@@ -56,11 +49,35 @@ absl::StatusOr<std::unique_ptr<Trunk>> Trunk::Create(const TrunkSpec& spec, Conv
     weights.bias = {bias.data(), bias.size()};
     weights.identity = IdentityOf(weights);
     trunk->weights_.convs.push_back(weights);
-    if (conv.tap) RETURN_IF_ERROR(load_head(spec.Channels(static_cast<int>(i))));
     trunk->forward_weights_.push_back(std::make_unique<BlockedWeights>());
     trunk->adjoint_weights_.push_back(std::make_unique<BlockedWeights>());
   }
+  ASSIGN_OR_RETURN(trunk->weights_.heads, trunk->LoadHeads(tensors));
   return trunk;
+}
+
+absl::StatusOr<std::vector<std::span<const float>>> Trunk::LoadHeads(const Tensors& tensors) const {
+  std::vector<std::span<const float>> heads;
+  const auto load = [&](int channels) -> absl::Status {
+    ASSIGN_OR_RETURN(auto head,
+                     tensors(absl::StrCat("head", heads.size(), ".weight"), std::int64_t{channels} * spec_.head_rows));
+    heads.emplace_back(head.data(), head.size());
+    return absl::OkStatus();
+  };
+  if (spec_.image_tap) RETURN_IF_ERROR(load(3));
+  for (int layer = 0; layer < static_cast<int>(spec_.convs.size()); ++layer) {
+    if (spec_.convs[layer].tap) RETURN_IF_ERROR(load(spec_.Channels(layer)));
+  }
+  return heads;
+}
+
+absl::Status Trunk::AddHeads(const std::string& convention, const Tensors& tensors, std::shared_ptr<const void> owner) {
+  TrunkWeights weights;
+  ASSIGN_OR_RETURN(weights.heads, LoadHeads(tensors));
+  weights.convs = weights_.convs;
+  with_other_heads_[convention] = std::move(weights);
+  owners_.push_back(std::move(owner));
+  return absl::OkStatus();
 }
 
 const PreparedTrunk::Layer& PreparedTrunk::Find(int layer, const Shape& in) const {

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -56,7 +58,16 @@ class Trunk {
                                                        std::shared_ptr<const void> owner);
   ~Trunk();
 
+  // Gives a convention heads of its own, by name as in Create, beside those that the trunk came with. Before the trunk
+  // is shared by threads. After an error the trunk is as before.
+  absl::Status AddHeads(const std::string& convention, const Tensors& tensors, std::shared_ptr<const void> owner);
+
   const TrunkWeights& weights() const { return weights_; }
+  // The same convolutions, with the convention's heads where it has its own.
+  const TrunkWeights& weights(const std::string& convention) const {
+    const auto own = with_other_heads_.find(convention);
+    return own == with_other_heads_.end() ? weights_ : own->second;
+  }
 
   // Makes the convolutions for an image size, or for its windows, or finds them among those made last.
   // FAILED_PRECONDITION when the processor or library has no convolution for the instruction set or precision.
@@ -75,13 +86,16 @@ class Trunk {
   };
 
   Trunk(const TrunkSpec& spec, ConvIsa isa);
+  // The head behind each tap, in order.
+  absl::StatusOr<std::vector<std::span<const float>>> LoadHeads(const Tensors& tensors) const;
   absl::Status PrepareConvs(const Shape& image, bool gradient, Precision precision, PreparedTrunk& prepared) const;
 
   const TrunkSpec& spec_;
   ConvIsa isa_;
-  std::shared_ptr<const void> owner_;
+  std::vector<std::shared_ptr<const void>> owners_;
   std::vector<std::vector<float>> rearranged_;  // weights that are not in the file as they are needed
   TrunkWeights weights_;
+  std::map<std::string, TrunkWeights> with_other_heads_;  // by convention
   std::vector<std::unique_ptr<BlockedWeights>> forward_weights_;
   std::vector<std::unique_ptr<BlockedWeights>> adjoint_weights_;
 
