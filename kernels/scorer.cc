@@ -73,14 +73,8 @@ struct Scorer::Impl {
     use.precision = metric.precision;
     return Settings(metric.convention, metric.parameters, use);
   }
-  // Whether the GPU computes it. Decided by the metric and its convention alone: a GPU has the trunks' own heads only.
-  bool OnDevice(const ResolvedMetric& metric) const {
-    return !on_device.empty() && on_device[metric.index] && !HasOtherHeads(metric);
-  }
-  bool HasOtherHeads(const ResolvedMetric& metric) const {
-    const auto& trunk = trunks[metric.index];
-    return trunk != nullptr && &trunk->weights(metric.convention) != &trunk->weights();
-  }
+  // Whether the GPU computes it. Decided by the metric alone.
+  bool OnDevice(const ResolvedMetric& metric) const { return !on_device.empty() && on_device[metric.index]; }
   bool HasFastWay(const ResolvedMetric& metric) const {
     return metric.info->learned && (OnDevice(metric) || HasFastConvolutions(ConvIsaOf(instruction_set)));
   }

@@ -51,7 +51,7 @@ std::vector<DeviceTrunks::Source> SourcesOf(absl::Span<const MetricEntry* const>
   std::vector<DeviceTrunks::Source> sources;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     if (trunks[i] == nullptr || FindProgram(entries[i]->info().id) == nullptr) continue;
-    sources.push_back({&entries[i]->trunk(), &trunks[i]->weights()});
+    for (const TrunkWeights* weights : trunks[i]->all_weights()) sources.push_back({&entries[i]->trunk(), weights});
   }
   return sources;
 }
@@ -107,7 +107,7 @@ struct Noted {
     for (std::size_t k = 0; k < pair.metrics.size(); ++k) {
       const ResolvedMetric& metric = job.metrics[pair.metrics[k]];
       TrunkUse trunk;
-      if (trunks[metric.index] != nullptr) trunk.weights = &trunks[metric.index]->weights();
+      if (trunks[metric.index] != nullptr) trunk.weights = &trunks[metric.index]->weights(metric.convention);
       trunk.precision = metric.precision;
       const Settings& of_metric = settings.emplace_back(metric.convention, metric.parameters, trunk);
       MetricTask& noted = task.metrics.emplace_back();

@@ -69,6 +69,13 @@ class Trunk {
     return own == with_other_heads_.end() ? weights_ : own->second;
   }
 
+  // All of them: the trunk's own, then those of conventions with other heads.
+  std::vector<const TrunkWeights*> all_weights() const {
+    std::vector<const TrunkWeights*> all = {&weights_};
+    for (const auto& [convention, weights] : with_other_heads_) all.push_back(&weights);
+    return all;
+  }
+
   // Makes the convolutions for an image size, or for its windows, or finds them among those made last.
   // FAILED_PRECONDITION when the processor or library has no convolution for the instruction set or precision.
   absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Prepare(int width, int height, bool gradient,
