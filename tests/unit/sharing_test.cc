@@ -94,6 +94,7 @@ TEST(Sharing, AKeptReferenceHalvesTheWork) {
   const Parameters none;
   const std::string convention = "v0.1";
   const Settings settings(convention, none);
+  const PlannedDevice device{sizeof(float), FeatureLayout::kBlocked};
   for (const std::string id : {"lpips_alex", "lpips_vgg"}) {
     std::vector<PlannedProgram> program;
     for (const MetricEntry* entry : MetricEntries()) {
@@ -104,13 +105,13 @@ TEST(Sharing, AKeptReferenceHalvesTheWork) {
     KeptReference kept(std::int64_t{1} << 30);
     const auto plan = [&] {
       KeptValues values(kept, 0);
-      const JointPlan joint = PlanTogether(program, sizeof(float), values);
+      const JointPlan joint = PlanTogether(program, device, values);
       EXPECT_TRUE(values.Allocate(joint.schedule));
       values.Publish();
       return joint.plan;
     };
     const Plan first = plan();
-    EXPECT_EQ(first.operations, PlanAlone(program[0], sizeof(float)).operations);
+    EXPECT_EQ(first.operations, PlanAlone(program[0], device).operations);
     const std::int64_t bytes = kept.bytes();
     EXPECT_GT(bytes, 0);
     const Plan second = plan();
