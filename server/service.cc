@@ -13,13 +13,25 @@
 namespace likeness::server {
 namespace {
 
+// They stay on the CPU where CUDA came without cuDNN.
+bool GpuComputesLearned(const Scorer& scorer) {
+  for (const MetricInfo& metric : scorer.metrics()) {
+    if (!metric.learned || !metric.unavailable.empty()) continue;
+    const auto resolved = scorer.Resolve({metric.id, {}});
+    if (resolved.ok() && absl::string_view(resolved->backend) == "cuda") return true;
+  }
+  return false;
+}
+
 PipelineOptions OptionsOf(const ServerConfig& config, const Scorer& scorer) {
   PipelineOptions options;
   options.image_limits.encoded_bytes = config.max_encoded_bytes;
   options.image_limits.side = static_cast<int>(config.max_side);
   options.image_limits.pixels = config.max_pixels;
-  options.batcher.slot_count = {std::max(static_cast<int>(config.pixel_slots), scorer.batches_at_once()),
-                                static_cast<int>(config.learned_slots)};
+  const int at_once = scorer.batches_at_once();
+  options.batcher.slot_count = {
+      std::max(static_cast<int>(config.pixel_slots), at_once),
+      std::max(static_cast<int>(config.learned_slots), GpuComputesLearned(scorer) ? at_once : 1)};
   options.batcher.batch_bytes = config.batch_bytes;
   options.batcher.batch_operations = config.batch_operations;
   options.decode_threads = static_cast<int>(config.decode_threads);
