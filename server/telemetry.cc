@@ -147,7 +147,8 @@ Telemetry::Telemetry(const std::string& build, const std::string& backend, const
     impl_->queue_jobs[i] = &queue_jobs->Add(labels);
     impl_->queue_bytes[i] = &queue_bytes->Add(labels);
   }
-  impl_->in_flight_requests = &gauges("likeness_in_flight_requests", "Calls that take work and are not yet answered")->Add({});
+  impl_->in_flight_requests =
+      &gauges("likeness_in_flight_requests", "Calls that take work and are not yet answered")->Add({});
   impl_->reference_count = &gauges("likeness_references", "Images kept with PutReference")->Add({});
   impl_->reference_bytes = &gauges("likeness_reference_bytes", "What they and their features take")->Add({});
   impl_->in_flight_bytes =

@@ -240,8 +240,7 @@ TEST_F(BadInputTest, ABarrageLeavesTheServerUp) {
     v1::ScoreResponse response;
     const grpc::Status status = Score(*stub_, request, &response);
     EXPECT_TRUE(status.ok() || status.error_code() == StatusCode::INVALID_ARGUMENT ||
-                status.error_code() == StatusCode::RESOURCE_EXHAUSTED ||
-                status.error_code() == StatusCode::NOT_FOUND)
+                status.error_code() == StatusCode::RESOURCE_EXHAUSTED || status.error_code() == StatusCode::NOT_FOUND)
         << status.error_code() << " " << status.error_message();
     refused += status.ok() ? 0 : 1;
   }
