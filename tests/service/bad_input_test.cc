@@ -7,7 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/service/server_process.h"
+#include "tests/service/server_fixture.h"
 
 namespace likeness::testing {
 namespace {
@@ -15,14 +15,9 @@ namespace {
 using grpc::StatusCode;
 using ::testing::HasSubstr;
 
-class BadInputTest : public ::testing::Test {
+class BadInputTest : public ServerTest {
  protected:
-  static void SetUpTestSuite() { server_ = ServerProcess::Start({"--max-message-bytes", "4000000"}).release(); }
-  static void TearDownTestSuite() { delete server_; }
-  void SetUp() override {
-    ASSERT_NE(server_, nullptr);
-    stub_ = server_->NewStub();
-  }
+  static void SetUpTestSuite() { StartServer({"--max-message-bytes", "4000000"}); }
   void TearDown() override {
     // Whatever a test sent, the server answers the next caller.
     v1::ScoreResponse response;
@@ -50,12 +45,9 @@ class BadInputTest : public ::testing::Test {
     return index < response.results_size() ? response.results(index) : v1::MetricResult();
   }
 
-  static ServerProcess* server_;
-  std::unique_ptr<v1::ScoringService::Stub> stub_;
   const Pixels pixels_ = MakePixels(32, 24, 3, 1);
   const v1::Image good_ = RawImage(pixels_);
 };
-ServerProcess* BadInputTest::server_ = nullptr;
 
 TEST_F(BadInputTest, TruncatedAndCorruptFiles) {
   for (const std::string& file : {EncodePng(pixels_), EncodeJpeg(pixels_, 90), EncodeJpeg(pixels_, 90, true),

@@ -9,7 +9,7 @@
 #include "gmock/gmock.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "gtest/gtest.h"
-#include "tests/service/server_process.h"
+#include "tests/service/server_fixture.h"
 
 namespace likeness::testing {
 namespace {
@@ -37,14 +37,8 @@ std::vector<float> Floats(const v1::Tensor& tensor) {
   return samples;
 }
 
-class CompositionTest : public ::testing::Test {
+class CompositionTest : public ServerTest {
  protected:
-  static void SetUpTestSuite() { server_ = ServerProcess::Start().release(); }
-  static void TearDownTestSuite() { delete server_; }
-  void SetUp() override {
-    ASSERT_NE(server_, nullptr);
-    stub_ = server_->NewStub();
-  }
   void TearDown() override { EXPECT_TRUE(server_->IsRunning()); }
 
   v1::ScoreRequest Request(const std::vector<v1::MetricRequest>& metrics) const {
@@ -117,12 +111,9 @@ class CompositionTest : public ::testing::Test {
     EXPECT_GT(scale, 0.0);
   }
 
-  static ServerProcess* server_;
-  std::unique_ptr<v1::ScoringService::Stub> stub_;
   const Pixels reference_ = MakePixels(64, 48, 3, 1);
   const Pixels distorted_ = AddNoise(reference_, 25, 1);
 };
-ServerProcess* CompositionTest::server_ = nullptr;
 
 TEST_F(CompositionTest, IsTheSumOfItsParts) {
   ExpectSumOfParts({{1.0, "mse"}, {0.25, "mae"}, {-0.5, "charbonnier"}}, true);

@@ -9,7 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/half.h"
-#include "tests/service/server_process.h"
+#include "tests/service/server_fixture.h"
 
 namespace likeness::testing {
 namespace {
@@ -38,14 +38,8 @@ float FloatAt(const std::string& data, int i) {
   return value;
 }
 
-class MasksTest : public ::testing::Test {
+class MasksTest : public ServerTest {
  protected:
-  static void SetUpTestSuite() { server_ = ServerProcess::Start().release(); }
-  static void TearDownTestSuite() { delete server_; }
-  void SetUp() override {
-    ASSERT_NE(server_, nullptr);
-    stub_ = server_->NewStub();
-  }
   void TearDown() override {
     v1::ScoreResponse response;
     EXPECT_TRUE(Score(*stub_, Request({"mae"}), &response).ok());
@@ -107,12 +101,9 @@ class MasksTest : public ::testing::Test {
     ExpectRefused(request, reason, "weights.regions[1].mask" + text, code);
   }
 
-  static ServerProcess* server_;
-  std::unique_ptr<v1::ScoringService::Stub> stub_;
   const Pixels reference_ = MakePixels(kWidth, kHeight, 3, 1);
   const Pixels distorted_ = AddNoise(reference_, 25, 1);
 };
-ServerProcess* MasksTest::server_ = nullptr;
 
 TEST_F(MasksTest, WeightsAreMaskTimesOnePlusRegions) {
   double sum = 0.0, weight_sum = 0.0;

@@ -6,7 +6,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/service/server_process.h"
+#include "tests/service/server_fixture.h"
 
 namespace likeness::testing {
 namespace {
@@ -14,13 +14,11 @@ namespace {
 using grpc::StatusCode;
 using ::testing::HasSubstr;
 
-class ReferencesTest : public ::testing::Test {
+class ReferencesTest : public ServerTest {
  protected:
-  static void SetUpTestSuite() { server_ = ServerProcess::Start().release(); }
-  static void TearDownTestSuite() { delete server_; }
   void SetUp() override {
-    ASSERT_NE(server_, nullptr);
-    stub_ = server_->NewStub();
+    ServerTest::SetUp();
+    ASSERT_NE(stub_, nullptr);
     grpc::ClientContext context;
     v1::ListMetricsResponse listed;
     ASSERT_TRUE(stub_->ListMetrics(&context, {}, &listed).ok());
@@ -66,12 +64,9 @@ class ReferencesTest : public ::testing::Test {
     }
   }
 
-  static ServerProcess* server_;
-  std::unique_ptr<v1::ScoringService::Stub> stub_;
   std::vector<std::string> metrics_;
   const Pixels pixels_ = MakePixels(96, 80, 3, 1);
 };
-ServerProcess* ReferencesTest::server_ = nullptr;
 
 TEST_F(ReferencesTest, AKeptImageScoresAsASentOne) {
   const v1::Image sent[] = {RawImage(pixels_), EncodedImage(EncodePng(pixels_))};

@@ -9,22 +9,15 @@
 #include "grpcpp/generic/generic_stub.h"
 #include "gtest/gtest.h"
 #include "server/half.h"
-#include "tests/service/server_process.h"
+#include "tests/service/server_fixture.h"
 
 namespace likeness::testing {
 namespace {
 
 using ::testing::HasSubstr;
 
-class ServiceTest : public ::testing::Test {
+class ServiceTest : public ServerTest {
  protected:
-  static void SetUpTestSuite() { server_ = ServerProcess::Start().release(); }
-  static void TearDownTestSuite() { delete server_; }
-  void SetUp() override {
-    ASSERT_NE(server_, nullptr);
-    stub_ = server_->NewStub();
-  }
-
   v1::ScoreResponse ScoreOk(const v1::ScoreRequest& request) {
     v1::ScoreResponse response;
     const grpc::Status status = Score(*stub_, request, &response);
@@ -37,11 +30,7 @@ class ServiceTest : public ::testing::Test {
     const v1::ScoreResponse response = ScoreOk(MakeRequest(reference, distorted, {metric}));
     return response.results_size() == 1 && response.results(0).has_score() ? response.results(0).score() : NAN;
   }
-
-  static ServerProcess* server_;
-  std::unique_ptr<v1::ScoringService::Stub> stub_;
 };
-ServerProcess* ServiceTest::server_ = nullptr;
 
 TEST_F(ServiceTest, ScoresWhatItWasSentAndSaysHow) {
   // 51 = 0.2 * 255 on every sample.
