@@ -349,7 +349,7 @@ void Pipeline::OnJobDone(PairWork& work, Lane lane, Job& job, const absl::Status
   }
   if (work.pending.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
   Join(work);
-  if (!work.reference_id.empty()) references_.Trim(absl::Now());
+  if (!work.reference_id.empty()) references_.Recount(work.reference_id, absl::Now());
   std::int64_t output_bytes = 0;
   for (const std::int64_t bytes : work.lane_output_bytes) output_bytes += bytes;
   // Summing, converting and copying megabytes would keep this slot from its next batch; a few numbers would not.

@@ -1,5 +1,6 @@
 #include "server/reference_store.h"
 
+#include <iterator>
 #include <random>
 #include <utility>
 
@@ -39,9 +40,11 @@ absl::Status ReferenceStore::CheckRoom(std::int64_t image_bytes) const {
 
 std::string ReferenceStore::Put(std::shared_ptr<StoredReference> reference, absl::Time now) {
   const std::string id = NewId();
+  const std::int64_t bytes = reference->bytes();
   absl::MutexLock lock(&mutex_);
-  entries_.push_front({id, std::move(reference), now});
+  entries_.push_front({id, std::move(reference), now, bytes});
   by_id_[id] = entries_.begin();
+  bytes_ += bytes;
   DropOld(now);
   return id;
 }
@@ -61,35 +64,35 @@ absl::Status ReferenceStore::Delete(const std::string& id, absl::Time now) {
   DropOld(now);
   const auto found = by_id_.find(id);
   if (found == by_id_.end()) return Unknown(id);
-  entries_.erase(found->second);
-  by_id_.erase(found);
+  Drop(found->second);
   return absl::OkStatus();
 }
 
-void ReferenceStore::Trim(absl::Time now) {
+void ReferenceStore::Recount(const std::string& id, absl::Time now) {
   absl::MutexLock lock(&mutex_);
+  if (const auto found = by_id_.find(id); found != by_id_.end()) {
+    Entry& entry = *found->second;
+    const std::int64_t bytes = entry.reference->bytes();
+    bytes_ += bytes - entry.bytes;
+    entry.bytes = bytes;
+  }
   DropOld(now);
 }
 
 ReferenceStore::Usage ReferenceStore::usage() const {
   absl::MutexLock lock(&mutex_);
-  return {static_cast<std::int64_t>(entries_.size()), Bytes()};
+  return {static_cast<std::int64_t>(entries_.size()), bytes_};
 }
 
 void ReferenceStore::DropOld(absl::Time now) {
-  while (!entries_.empty() && entries_.back().used_at + options_.time_to_live < now) DropLast();
-  while (entries_.size() > 1 && Bytes() > options_.capacity_bytes) DropLast();
+  while (!entries_.empty() && entries_.back().used_at + options_.time_to_live < now) Drop(std::prev(entries_.end()));
+  while (entries_.size() > 1 && bytes_ > options_.capacity_bytes) Drop(std::prev(entries_.end()));
 }
 
-void ReferenceStore::DropLast() {
-  by_id_.erase(entries_.back().id);
-  entries_.pop_back();
-}
-
-std::int64_t ReferenceStore::Bytes() const {
-  std::int64_t bytes = 0;
-  for (const Entry& entry : entries_) bytes += entry.reference->bytes();
-  return bytes;
+void ReferenceStore::Drop(std::list<Entry>::iterator entry) {
+  bytes_ -= entry->bytes;
+  by_id_.erase(entry->id);
+  entries_.erase(entry);
 }
 
 }  // namespace likeness::server

@@ -48,8 +48,8 @@ class ReferenceStore {
   // NOT_FOUND: never kept, deleted, expired or pushed out.
   absl::StatusOr<std::shared_ptr<StoredReference>> Find(const std::string& id, absl::Time now);
   absl::Status Delete(const std::string& id, absl::Time now);
-  // To be called when features may have grown.
-  void Trim(absl::Time now);
+  // To be called when the image's features may have grown; others then make room.
+  void Recount(const std::string& id, absl::Time now);
 
   struct Usage {
     std::int64_t count = 0;
@@ -62,15 +62,16 @@ class ReferenceStore {
     std::string id;
     std::shared_ptr<StoredReference> reference;
     absl::Time used_at;
+    std::int64_t bytes;  // as last counted
   };
 
   void DropOld(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void DropLast() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  std::int64_t Bytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Drop(std::list<Entry>::iterator entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const ReferenceStoreOptions options_;
   mutable absl::Mutex mutex_;
   std::list<Entry> entries_ ABSL_GUARDED_BY(mutex_);  // last used first
+  std::int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;    // of all entries
   std::unordered_map<std::string, std::list<Entry>::iterator> by_id_ ABSL_GUARDED_BY(mutex_);
 };
 

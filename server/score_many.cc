@@ -99,7 +99,7 @@ class Service::ManyCall final : public Call {
     }
     *response_.mutable_provenance() = service_.provenance_;
     if (request_.reference().has_reference_id()) {
-      service_.pipeline_.references().Trim(absl::Now());
+      service_.pipeline_.references().Recount(request_.reference().reference_id(), absl::Now());
       service_.ShowReferences();
     }
     Reply(absl::OkStatus());
