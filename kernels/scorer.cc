@@ -67,11 +67,7 @@ struct Scorer::Impl {
                                     const ImageView& distorted, bool weighted) const;
   // `prepared`: of a learned metric, for the size of the pair; null for a plan.
   Settings SettingsOf(const ResolvedMetric& metric, const PreparedTrunk* prepared = nullptr) const {
-    TrunkUse use;
-    if (const auto& trunk = trunks[metric.index]; trunk != nullptr) use.weights = &trunk->weights(metric.convention);
-    use.prepared = prepared;
-    use.precision = metric.precision;
-    return Settings(metric.convention, metric.parameters, use);
+    return likeness::SettingsOf(metric, trunks[metric.index].get(), prepared);
   }
   // Whether the GPU computes it. Decided by the metric alone.
   bool OnDevice(const ResolvedMetric& metric) const { return !on_device.empty() && on_device[metric.index]; }
@@ -485,7 +481,8 @@ void Scorer::Score(absl::Span<PairJob* const> jobs) const {
   for (PairJob* job : jobs) {
     (job->kept == nullptr || seen.insert(job->kept).second ? at_once : then).push_back(job);
   }
-  for (const std::vector<PairJob*>& some : {at_once, then}) {
+  const auto score = [&](const std::vector<PairJob*>& some) {
+    if (some.empty()) return;
     impl_->pool.Run([&] {
       ParallelFor(static_cast<int>(some.size()), std::int64_t{1} << 40, [&](int begin, int end) {
         for (int i = begin; i < end; ++i) {
@@ -494,7 +491,9 @@ void Scorer::Score(absl::Span<PairJob* const> jobs) const {
         }
       });
     });
-  }
+  };
+  score(at_once);
+  score(then);
   impl_->ScoreOnDevice(jobs);
   Impl::ScoreAnew(*this, jobs);
   for (PairJob* job : jobs) Impl::CheckScores(*job);

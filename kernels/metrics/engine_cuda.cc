@@ -106,10 +106,7 @@ struct Noted {
     std::vector<PlannedProgram> programs;
     for (std::size_t k = 0; k < pair.metrics.size(); ++k) {
       const ResolvedMetric& metric = job.metrics[pair.metrics[k]];
-      TrunkUse trunk;
-      if (trunks[metric.index] != nullptr) trunk.weights = &trunks[metric.index]->weights(metric.convention);
-      trunk.precision = metric.precision;
-      const Settings& of_metric = settings.emplace_back(metric.convention, metric.parameters, trunk);
+      const Settings& of_metric = settings.emplace_back(SettingsOf(metric, trunks[metric.index]));
       MetricTask& noted = task.metrics.emplace_back();
       noted.program = FindProgram(metric.info->id);
       noted.settings = &of_metric;

@@ -1,5 +1,6 @@
 #include "kernels/metrics/planner.h"
 
+#include "kernels/ops/conv_trunk/trunk.h"
 #include "kernels/ops/plan_device.h"
 
 namespace likeness {
@@ -38,6 +39,14 @@ JointPlan PlanBy(absl::Span<const PlannedProgram> programs, const PlannedDevice&
 }
 
 }  // namespace
+
+Settings SettingsOf(const ResolvedMetric& metric, const Trunk* trunk, const PreparedTrunk* prepared) {
+  TrunkUse use;
+  if (trunk != nullptr) use.weights = &trunk->weights(metric.convention);
+  use.prepared = prepared;
+  use.precision = metric.precision;
+  return Settings(metric.convention, metric.parameters, use);
+}
 
 Plan PlanAlone(const PlannedProgram& program, const PlannedDevice& device) {
   Workspace workspace;

@@ -11,6 +11,12 @@
 
 namespace likeness {
 
+class Trunk;
+
+// What a resolved metric's program is given; keeps references to `metric`. `trunk`: null where the metric has none.
+// `prepared`: the CPU's convolutions for the size of the pair; null for a plan and for a GPU.
+Settings SettingsOf(const ResolvedMetric& metric, const Trunk* trunk, const PreparedTrunk* prepared = nullptr);
+
 struct PlannedProgram {
   const MetricEntry* entry;
   PlanInput input;
