@@ -201,6 +201,11 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
           absl::StrCat("a fused ssim needs k1 >= 0.001, k2 >= 0.003 and sigma >= 0.1, not ", ssim->k1, ", ", ssim->k2,
                        " and ", ssim->sigma));
     }
+  } else if (const auto* flip = std::get_if<FlipWalk>(&request.walk)) {
+    if (!(flip->ppd >= 1.0) || !(flip->ppd <= kFlipWalkMostPpd)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a fused flip takes 1 to ", kFlipWalkMostPpd, " pixels per degree, not ", flip->ppd));
+    }
   } else {
     const auto& pointwise = std::get<PointwiseWalk>(request.walk);
     if (!(pointwise.parameter >= 0.0) || std::isinf(pointwise.parameter)) {
@@ -211,7 +216,9 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
   return absl::OkStatus();
 }
 
-bool RunsOnCpu(const WalkRequest& request) { return !std::holds_alternative<MsSsimWalk>(request.walk); }
+bool RunsOnCpu(const WalkRequest& request) {
+  return std::holds_alternative<PointwiseWalk>(request.walk) || std::holds_alternative<SsimWalk>(request.walk);
+}
 
 void RunWalks(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
               absl::Span<WalkRequest* const> requests) {

@@ -51,8 +51,15 @@ struct MsSsimWalk {
   double k2 = 0.03;
 };
 
+// FLIP (kernels/metrics/flip). CUDA's alone. The map has one channel.
+struct FlipWalk {
+  double ppd = 67.02064327658226;  // pixels per degree, at most kFlipWalkMostPpd
+};
+// More of them make filters wider than the walk's: 10 pixels to each side, and 9 of features.
+inline constexpr double kFlipWalkMostPpd = 73.0;
+
 struct WalkRequest {
-  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk> walk;
+  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk, FlipWalk> walk;
   bool want_map = false;
   bool want_gradient = false;
 

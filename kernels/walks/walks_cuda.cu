@@ -1,3 +1,4 @@
+#include "kernels/walks/flip_cuda.h"
 #include "kernels/walks/ms_ssim_cuda.h"
 #include "kernels/walks/pointwise_cuda.h"
 #include "kernels/walks/ssim_cuda.h"
@@ -16,6 +17,8 @@ void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distor
       NoteSsim(device, pair, distorted, *ssim, to);
     } else if (const auto* ms_ssim = std::get_if<MsSsimWalk>(&walk)) {
       NoteMsSsim(device, pair, distorted, *ms_ssim, to, workspace);
+    } else if (const auto* flip = std::get_if<FlipWalk>(&walk)) {
+      NoteFlip(device, pair, distorted, *flip, to, workspace);
     } else {
       pointwise.push_back({std::get<PointwiseWalk>(walk), to});
     }
@@ -29,9 +32,11 @@ ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_ma
     needs.workspace_bytes = MsSsimWorkspaceBytes(distorted, want_gradient);
     return needs;
   }
+  const bool flip = std::holds_alternative<FlipWalk>(walk);
+  if (flip && want_gradient) needs.workspace_bytes = FlipGradientBytes(distorted);
   if (!want_map) return needs;
   const int span = std::holds_alternative<SsimWalk>(walk) ? 10 : 0;
-  needs.map = {distorted.width - span, distorted.height - span, distorted.channels};
+  needs.map = {distorted.width - span, distorted.height - span, flip ? 1 : distorted.channels};
   needs.map_offset = span / 2;
   return needs;
 }

@@ -5,21 +5,17 @@
 
 #include <cmath>
 #include <cstring>
-#include <memory>
 #include <string>
 #include <vector>
 
-#include "kernels/metrics/slot_cuda.h"
 #include "kernels/walks/walk.h"
-#include "tests/unit/walk_naive.h"
+#include "tests/emulator/walk_support.h"
 
 namespace likeness::cuda {
 namespace {
 
-using walk_test::GoldenPair;
 using walk_test::Naive;
 using walk_test::NaiveResult;
-using walk_test::Pair;
 
 std::vector<Walk> PointwiseWalks() {
   using enum PointwiseLoss;
@@ -29,44 +25,6 @@ std::vector<Walk> PointwiseWalks() {
       PointwiseWalk{kPsnr, 1e-8},   PointwiseWalk{kPsnr, 0.0, 20.0},   PointwiseWalk{kMaximum},
       PointwiseWalk{kHuber, 0.05},  PointwiseWalk{kSmoothL1, 0.05},    PointwiseWalk{kSmoothL1, 0.0},
       PointwiseWalk{kLogCosh},      PointwiseWalk{kCharbonnier, 1e-3}, PointwiseWalk{kShiftedCharbonnier, 1.0 / 255}};
-}
-
-PairTask TaskOf(const Pair& pair, const std::vector<Walk>& walks, bool want_map, bool want_gradient) {
-  PairTask task;
-  task.reference = pair.reference.view;
-  task.distorted = pair.distorted.view;
-  for (const Walk& walk : walks) {
-    MetricTask& metric = task.metrics.emplace_back();
-    metric.walk = walk;
-    metric.want_map = want_map && !std::holds_alternative<MsSsimWalk>(walk);  // it has none
-    metric.want_gradient = want_gradient;
-  }
-  Plan(task);
-  return task;
-}
-
-// Returns how many launches it took.
-int Score(const std::vector<PairTask*>& tasks) {
-  SlotSizes sizes;
-  for (const PairTask* task : tasks) sizes += SizesFor(*task);
-  cuda::Slot slot;
-  EXPECT_FALSE(cuda::Slot::Create(0, sizes, &slot).failed());
-  int count = 0;
-  EXPECT_FALSE(slot.Score(tasks, &count).failed());
-  EXPECT_EQ(count, static_cast<int>(tasks.size()));
-  for (const PairTask* task : tasks) EXPECT_FALSE(task->failure.failed());
-  return slot.launch_count();
-}
-
-PairTask Scored(const Pair& pair, const std::vector<Walk>& walks, bool want_map = true, bool want_gradient = true) {
-  PairTask task = TaskOf(pair, walks, want_map, want_gradient);
-  Score({&task});
-  return task;
-}
-
-std::int64_t IndexIn(const Tensor& tensor, int c, int y, int x) {
-  return tensor.layout == Layout::kChw ? (std::int64_t{c} * tensor.height + y) * tensor.width + x
-                                       : (std::int64_t{y} * tensor.width + x) * tensor.channels + c;
 }
 
 // Largest distance over the largest magnitude, or over `least` if that is more.
@@ -110,13 +68,6 @@ void ExpectNearNaive(const Pair& pair, const std::vector<Walk>& walks) {
     EXPECT_EQ(actual.map.offset_x, windows ? 5 : 0);
   }
 }
-
-struct Size {
-  int width, height, channels;
-};
-
-constexpr PixelType kTypes[] = {PixelType::kUint8, PixelType::kUint16, PixelType::kFloat16, PixelType::kFloat32};
-constexpr Layout kLayouts[] = {Layout::kHwc, Layout::kChw};
 
 // One block, a part of one, several rounds of one.
 TEST(PointwiseWalks, EveryTypeAndLayoutIsNearTheNaiveVersion) {
@@ -196,12 +147,6 @@ TEST(PointwiseWalks, ValuesAreRoundedQuotients) {
   }
 }
 
-bool SameBits(const Tensor& a, const Tensor& b) {
-  return a.sample_count() == b.sample_count() &&
-         (a.empty() || std::memcmp(a.data.get(), b.data.get(), a.sample_count() * sizeof(float)) == 0);
-}
-bool SameBits(double a, double b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
-
 void ExpectIdentity(const std::vector<Walk>& walks, const Size& s) {
   for (const PixelType type : kTypes) {
     Pair pair = GoldenPair(s.width, s.height, s.channels, type, Layout::kHwc);
@@ -232,35 +177,6 @@ void ExpectIdentity(const std::vector<Walk>& walks, const Size& s) {
 }
 
 TEST(PointwiseWalks, IdentityIsExact) { ExpectIdentity(PointwiseWalks(), {101, 67, 3}); }
-
-// The same bits in a batch of any sizes as alone, and whatever is asked for beside.
-void ExpectBitsDoNotDependOnCompany(const std::vector<Walk>& walks, const std::vector<Size>& sizes) {
-  std::vector<Pair> pairs;
-  for (const Size& s : sizes) {
-    for (const Layout layout : kLayouts) {
-      pairs.push_back(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, layout));
-      pairs.push_back(GoldenPair(s.width, s.height, s.channels, PixelType::kFloat32, layout));
-    }
-  }
-  std::vector<PairTask> together;
-  for (const Pair& pair : pairs) together.push_back(TaskOf(pair, walks, true, true));
-  std::vector<PairTask*> tasks;
-  for (PairTask& task : together) tasks.push_back(&task);
-  Score(tasks);
-  for (std::size_t p = 0; p < pairs.size(); ++p) {
-    for (std::size_t i = 0; i < walks.size(); ++i) {
-      SCOPED_TRACE("pair " + std::to_string(p) + " walk " + std::to_string(i));
-      const PairResult& expected = together[p].metrics[i].result;
-      for (const auto& [map, gradient] : {std::pair(true, true), {false, true}, {true, false}, {false, false}}) {
-        const PairTask alone = Scored(pairs[p], {walks[i]}, map, gradient);
-        const PairResult& result = alone.metrics[0].result;
-        EXPECT_TRUE(SameBits(result.score, expected.score)) << result.score << " " << expected.score;
-        EXPECT_TRUE(map ? SameBits(result.map, expected.map) : result.map.empty());
-        EXPECT_TRUE(gradient ? SameBits(result.gradient, expected.gradient) : result.gradient.empty());
-      }
-    }
-  }
-}
 
 TEST(PointwiseWalks, BitsDoNotDependOnCompany) {
   ExpectBitsDoNotDependOnCompany(PointwiseWalks(), {{1, 1, 1}, {17, 23, 3}, {64, 64, 3}, {64, 64, 3}, {141, 15, 1}});

@@ -463,6 +463,12 @@ TEST(CheckWalkTest, NamesWhatDoesNotFit) {
   other.width = other.height = 11;
   EXPECT_EQ(code(Ssim(), other, other), absl::StatusCode::kOk);
   EXPECT_EQ(code(Ssim({.k1 = 0.0}), other, other), absl::StatusCode::kInvalidArgument);
+  WalkRequest flip;
+  flip.walk = FlipWalk{};
+  EXPECT_EQ(code(flip, view, view), absl::StatusCode::kOk);
+  EXPECT_FALSE(RunsOnCpu(flip));
+  flip.walk = FlipWalk{400.0};
+  EXPECT_EQ(code(flip, view, view), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(GetWalkTable("avx9"), nullptr);
 }
 

@@ -1,0 +1,441 @@
+// A block marches down a strip of 64 columns, three rows at a step:
+//
+//   1. A thread makes the opponent colours of one pixel of both images, into shared memory. Rows and columns beyond the
+//      image are its nearest ones.
+//   2. A thread filters one column of one image, by the colours' filters or by those of features: along the rows, and
+//      at once down the column, whose unfinished sums wait in registers. All threads of a warp do the same.
+//   3. A thread compares one pixel of both images: the error, which joins its sum.
+//
+// The gradient takes two launches more. The walk leaves how the score changes with each of the seven filtered channels,
+// which the transpose of the program's filters takes back to the colours, and the last launch to samples.
+//
+// Floor: the bytes of both images, 2 a sample at 8 bit, and 4 a pixel for a map. The arithmetic, some 1700 instructions
+// a pixel of which filters are half, takes longer than that. A gradient adds 80 bytes a pixel for planes between
+// launches, and 5 a sample. The program moves 220 bytes a pixel in 10 launches, 400 in 16 with the gradient. nvcc 13.0
+// for sm_90: 128 registers and 12 words spilled (254 and none where the images lie in different orders), 26 KiB of
+// shared memory.
+#include "kernels/metrics/flip/flip_filters.h"
+#include "kernels/ops/correlate_bank/correlate_bank_cuda.h"
+#include "kernels/ops/cuda_rows.cuh"
+#include "kernels/ops/load/store_cuda.cuh"
+#include "kernels/walks/flip_cuda.h"
+
+LIKENESS_BEGIN_TARGET
+namespace {
+
+constexpr int kStrip = 64;
+constexpr int kLines = 3;
+// How far filters reach to each side: blue and yellow, the other colours, features.
+constexpr int kReach = 10;
+constexpr int kColorReach = 7;
+constexpr int kFeatureReach = kReach - 1;
+constexpr int kAcross = kStrip + 2 * kReach;
+constexpr int kColors = 3;
+constexpr int kChannels = 7;
+// Blocks that a large GPU holds at once, and what a band has of rows at least.
+constexpr int kMostBlocks = 264;
+constexpr int kLeastBandRows = 64;
+constexpr std::int64_t kAlignment = 256;
+
+// One side of a filter along an axis, from its middle on.
+constexpr int RoomFor(int reach) { return (reach + 4) / 4 * 4; }
+struct Sides {
+  float vertical[RoomFor(kReach)];
+  float horizontal[RoomFor(kReach)];
+};
+struct alignas(16) FlipTaps {
+  Sides achromatic;
+  Sides red_green;
+  Sides blue_yellow[2];
+  float across[RoomFor(kFeatureReach)];
+  float edge[RoomFor(kFeatureReach)];  // odd; all others are even
+  float point[RoomFor(kFeatureReach)];
+};
+
+// False where the filter reaches further.
+bool TakeSide(const Taps& taps, int reach, float* side) {
+  const int middle = static_cast<int>(taps.size()) / 2;
+  for (int k = 0; k <= middle; ++k) {
+    if (k <= reach) {
+      side[k] = static_cast<float>(taps[middle + k]);
+    } else if (taps[middle + k] != 0.0) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool TakeFilters(const KernelBank& bank, FlipTaps* taps) {
+  const auto sides = [&](int filter, int term, int reach, Sides* to) {
+    const Kernel& kernel = bank.filters[filter].kernel;
+    if (term >= static_cast<int>(kernel.terms.size())) return true;
+    return TakeSide(kernel.terms[term].vertical, reach, to->vertical) &&
+           TakeSide(kernel.terms[term].horizontal, reach, to->horizontal);
+  };
+  const Kernel::Term& edge = bank.filters[3].kernel.terms[0];
+  return sides(0, 0, kColorReach, &taps->achromatic) && sides(1, 0, kColorReach, &taps->red_green) &&
+         sides(2, 0, kReach, &taps->blue_yellow[0]) && sides(2, 1, kReach, &taps->blue_yellow[1]) &&
+         TakeSide(edge.vertical, kFeatureReach, taps->across) && TakeSide(edge.horizontal, kFeatureReach, taps->edge) &&
+         TakeSide(bank.filters[5].kernel.terms[0].horizontal, kFeatureReach, taps->point);
+}
+
+// Along a row, around x.
+template <int reach>
+__device__ __forceinline__ Vec EvenSum(const float* x, const float* side) {
+  Vec sum = Vec(side[0]) * Vec(x[0]);
+#pragma unroll
+  for (int k = 1; k <= reach; ++k) sum = MulAdd(Vec(side[k]), Vec(x[k]) + Vec(x[-k]), sum);
+  return sum;
+}
+template <int reach>
+__device__ __forceinline__ Vec OddSum(const float* x, const float* side) {
+  Vec sum(0.0);
+#pragma unroll
+  for (int k = 1; k <= reach; ++k) sum = MulAdd(Vec(side[k]), Vec(x[k]) - Vec(x[-k]), sum);
+  return sum;
+}
+
+// Down a column: each value joins the sums that it counts for, of which the oldest is then done.
+template <int reach, bool odd = false>
+__device__ __forceinline__ Vec Next(Vec* pending, Vec x, const float* side) {
+  const Vec done = MulAdd(Vec(side[reach]), x, pending[0]);
+#pragma unroll
+  for (int j = 1; j < 2 * reach; ++j) {
+    const int k = reach - j;
+    if (odd && k == 0) {
+      pending[j - 1] = pending[j];
+    } else {
+      pending[j - 1] = MulAdd(Vec(side[k < 0 ? -k : k]), odd && k < 0 ? -x : x, pending[j]);
+    }
+  }
+  pending[2 * reach - 1] = Vec(side[reach]) * (odd ? -x : x);
+  return done;
+}
+// A sum that two values join.
+template <int reach>
+__device__ __forceinline__ Vec Next(Vec* pending, Vec x, const float* side, Vec x2, const float* side2) {
+  const Vec done = MulAdd(Vec(side2[reach]), x2, MulAdd(Vec(side[reach]), x, pending[0]));
+#pragma unroll
+  for (int j = 1; j < 2 * reach; ++j) {
+    const int k = reach < j ? j - reach : reach - j;
+    pending[j - 1] = MulAdd(Vec(side2[k]), x2, MulAdd(Vec(side[k]), x, pending[j]));
+  }
+  pending[2 * reach - 1] = MulAdd(Vec(side2[reach]), x2, Vec(side[reach]) * x);
+  return done;
+}
+
+struct FlipGrid {
+  int strips;
+  int bands;
+  int band_rows;
+};
+
+FlipGrid GridOf(const ImageView& image) {
+  FlipGrid grid;
+  grid.strips = (image.width + kStrip - 1) / kStrip;
+  const int most = std::max(1, std::min(kMostBlocks / grid.strips, image.height / kLeastBandRows));
+  grid.band_rows = (image.height + most - 1) / most;
+  grid.bands = (image.height + grid.band_rows - 1) / grid.band_rows;
+  return grid;
+}
+
+// Where samples lie, in the order of the distorted image.
+struct SampleSteps {
+  std::int64_t channel, row, pixel;
+
+  explicit SampleSteps(const ImageView& image) {
+    const bool interleaved = image.layout == Layout::kHwc;
+    pixel = interleaved ? image.channels : 1;
+    row = image.width * pixel;
+    channel = interleaved ? 1 : image.height * row;
+  }
+  __device__ std::int64_t At(int c, int y, int x) const { return c * channel + y * row + x * pixel; }
+};
+
+// Opponent colours of red, green and blue, or of gray.
+template <class V>
+__device__ __forceinline__ Pack<V, kColors> Opponent(const V* rgb, int channels) {
+  return channels == 1 ? FlipOpponent{}(rgb[0], rgb[0], rgb[0]) : FlipOpponent{}(rgb[0], rgb[1], rgb[2]);
+}
+
+template <bool gradient, bool flat>
+struct FlipKernel {
+  static constexpr int kThreads = kRowThreads;
+  static constexpr int kBlocksWanted = flat ? 2 : 1;
+  static_assert(kThreads == 4 * kStrip && kLines * kAcross <= kThreads && kLines * kStrip <= kThreads);
+
+  PairSamples pair;
+  Shape shape;
+  SampleSteps steps;
+  FlipGrid grid;
+  const FlipTaps* taps;
+  float slope_scale;
+  PlanesView slopes;  // of the score by each filtered channel of the distorted image
+  TensorPlace map;
+  double* partials;
+
+  using Opponents = float[kColors][kLines][kAcross];
+
+  // Channels of one image. The shorter a filter, the earlier a row of it is done: it waits in another line for those of
+  // the longest.
+  template <int reach>
+  struct Lines {
+    static constexpr int kWaiting = kReach - reach;
+    float at[kLines + kWaiting][kStrip];
+
+    __device__ __forceinline__ void Begin(int column) {
+      for (auto& line : at) line[column] = 0.0f;
+    }
+    __device__ __forceinline__ void Advance(int column) {
+#pragma unroll
+      for (int i = 0; i < kWaiting; ++i) at[i][column] = at[kLines + i][column];
+    }
+    __device__ __forceinline__ void Put(int line, int column, Vec value) { at[kWaiting + line][column] = Bare(value); }
+  };
+  struct Seen {
+    Lines<kColorReach> colors[2];
+    Lines<kReach> blue_yellow;
+    Lines<kFeatureReach> features[4];
+
+    __device__ __forceinline__ Vec At(int channel, int line, int column) const {
+      return Vec(channel < 2   ? colors[channel].at[line][column]
+                 : channel < 3 ? blue_yellow.at[line][column]
+                               : features[channel - kColors].at[line][column]);
+    }
+  };
+  struct Shared {
+    FlipTaps taps;
+    Opponents opponent[2];
+    Seen seen[2];
+    double sums[kThreads];
+  };
+
+  // A pixel of both images.
+  struct Fetched {
+    float r[3] = {0.0f, 0.0f, 0.0f};
+    float d[3] = {0.0f, 0.0f, 0.0f};
+  };
+
+  __device__ __forceinline__ static int Inside(int i, int n) { return i < 0 ? 0 : i < n ? i : n - 1; }
+
+  __device__ __forceinline__ Fetched Fetch(int id, int x0, int y) const {
+    Fetched pixel;
+    if (id >= kLines * kAcross) return pixel;
+    const int row = Inside(y + id / kAcross, shape.height);
+    const int column = Inside(x0 - kReach + id % kAcross, shape.width);
+#pragma unroll
+    for (int c = 0; c < 3; ++c) {
+      if (c < shape.channels) pair.Read<flat>(steps.At(c, row, column), &pixel.r[c], &pixel.d[c]);
+    }
+    return pixel;
+  }
+
+  __device__ __forceinline__ void PutOpponent(const float* rgb, int id, Opponents& to) const {
+    const Vec in[3] = {Vec(rgb[0]), Vec(rgb[1]), Vec(rgb[2])};
+    const Pack<Vec, kColors> colors = Opponent(in, shape.channels);
+#pragma unroll
+    for (int c = 0; c < kColors; ++c) to[c][id / kAcross][id % kAcross] = Bare(colors.v[c]);
+  }
+
+  __device__ __forceinline__ static void FilterColors(const Opponents& from, const FlipTaps& taps, int column,
+                                                      Vec* pending, Seen& to) {
+    constexpr int kSecond = 2 * kColorReach, kThird = 4 * kColorReach;
+    const int middle = kReach + column;
+    const auto color = [&](int c, const Sides& sides, Vec* waiting) {
+      to.colors[c].Advance(column);
+#pragma unroll
+      for (int i = 0; i < kLines; ++i) {
+        const Vec x = EvenSum<kColorReach>(&from[c][i][middle], sides.horizontal);
+        to.colors[c].Put(i, column, Next<kColorReach>(waiting, x, sides.vertical));
+      }
+    };
+    color(0, taps.achromatic, pending);
+    color(1, taps.red_green, pending + kSecond);
+    const Sides(&sides)[2] = taps.blue_yellow;
+#pragma unroll
+    for (int i = 0; i < kLines; ++i) {
+      const float* x = &from[2][i][middle];
+      const Vec x1 = EvenSum<kReach>(x, sides[0].horizontal), x2 = EvenSum<kReach>(x, sides[1].horizontal);
+      to.blue_yellow.Put(i, column, Next<kReach>(pending + kThird, x1, sides[0].vertical, x2, sides[1].vertical));
+    }
+  }
+
+  __device__ __forceinline__ static void FilterFeatures(const Opponents& from, const FlipTaps& taps, int column,
+                                                        Vec* pending, Seen& to) {
+    constexpr int kWaiting = 2 * kFeatureReach;
+    const int middle = kReach + column;
+#pragma unroll
+    for (auto& lines : to.features) lines.Advance(column);
+#pragma unroll
+    for (int i = 0; i < kLines; ++i) {
+      const float* x = &from[0][i][middle];
+      const auto put = [&](int k, Vec value) { to.features[k].Put(i, column, value); };
+      const Vec across = EvenSum<kFeatureReach>(x, taps.across);
+      put(1, Next<kFeatureReach, true>(pending + kWaiting, across, taps.edge));
+      put(3, Next<kFeatureReach>(pending + 3 * kWaiting, across, taps.point));
+      put(0, Next<kFeatureReach>(pending, OddSum<kFeatureReach>(x, taps.edge), taps.across));
+      put(2, Next<kFeatureReach>(pending + 2 * kWaiting, EvenSum<kFeatureReach>(x, taps.point), taps.across));
+    }
+  }
+
+  // The error of a pixel; where the gradient is wanted, its derivatives by the distorted image's channels.
+  __device__ __forceinline__ Vec Compare(const Seen (&seen)[2], int line, int column, int y, int x) const {
+    Pack<Vec, kChannels> r, d;
+#pragma unroll
+    for (int k = 0; k < kChannels; ++k) {
+      r.v[k] = seen[0].At(k, line, column);
+      d.v[k] = seen[1].At(k, line, column);
+    }
+    if constexpr (!gradient) {
+      return FlipError{}(r, d);
+    } else {
+      Pack<Dual<Vec, kChannels>, kChannels> variables;
+#pragma unroll
+      for (int k = 0; k < kChannels; ++k) variables.v[k] = Dual<Vec, kChannels>::Variable(d.v[k], k);
+      const Dual<Vec, kChannels> error = FlipError{}(r, variables);
+#pragma unroll
+      for (int k = 0; k < kChannels; ++k) Store(error.d[k] * Vec(slope_scale), Row(slopes, k, y) + x);
+      return error.v;
+    }
+  }
+
+  __device__ void operator()(const Block& block) const {
+    __shared__ Shared shared;
+    const int id = static_cast<int>(threadIdx.x);
+    const int x0 = block.x % grid.strips * kStrip;
+    const int y0 = block.x / grid.strips * grid.band_rows;
+    const int y1 = y0 + grid.band_rows < shape.height ? y0 + grid.band_rows : shape.height;
+    for (int i = id; i < static_cast<int>(sizeof(FlipTaps) / sizeof(float)); i += kThreads) {
+      reinterpret_cast<float*>(&shared.taps)[i] = reinterpret_cast<const float*>(taps)[i];
+    }
+
+    const int line = id / kStrip, column = id % kStrip;
+    const int image = line % 2;  // that the thread filters
+    Vec pending[8 * kFeatureReach];
+#pragma unroll
+    for (int j = 0; j < 8 * kFeatureReach; ++j) pending[j] = Vec(0.0);
+    shared.sums[id] = 0.0;
+    if (line < 2) {
+      for (auto& lines : shared.seen[image].colors) lines.Begin(column);
+    } else {
+      for (auto& lines : shared.seen[image].features) lines.Begin(column);
+    }
+
+    Fetched pixel = Fetch(id, x0, y0 - kReach);
+    for (int y = y0 - kReach; y < y1 + kReach; y += kLines) {
+      if (id < kLines * kAcross) {
+        PutOpponent(pixel.r, id, shared.opponent[0]);
+        PutOpponent(pixel.d, id, shared.opponent[1]);
+      }
+      __syncthreads();
+      if (line < 2) {
+        FilterColors(shared.opponent[image], shared.taps, column, pending, shared.seen[image]);
+      } else {
+        FilterFeatures(shared.opponent[image], shared.taps, column, pending, shared.seen[image]);
+      }
+      pixel = Fetch(id, x0, y + kLines);
+      __syncthreads();
+      const int done = y + line - kReach, x = x0 + column;
+      if (line >= kLines || done < y0 || done >= y1 || x >= shape.width) continue;
+      const Vec error = Compare(shared.seen, line, column, done, x);
+      shared.sums[id] += static_cast<double>(Bare(error));
+      if (map.data != nullptr) StoreSample(map, std::int64_t{done} * shape.width + x, Bare(error));
+    }
+    const double sum = CombineBlock(shared.sums[id], AddUp{});
+    if (id == 0) partials[block.x] = sum;
+  }
+};
+
+// From the gradient by opponent colours to that by samples.
+struct FlipSamplesKernel {
+  static constexpr int kThreads = kRowThreads;
+  ImageView distorted;
+  Shape shape;
+  SampleSteps steps;
+  PlanesView slopes;
+  TensorPlace out;
+
+  __device__ void operator()(const Block& block) const {
+    ForEachSample(block, {shape.width, shape.height, 1}, [&](int, int y, int x) {
+      Vec upstream[kColors];
+#pragma unroll
+      for (int k = 0; k < kColors; ++k) upstream[k] = Load(Row(slopes, k, y) + x);
+      const auto pull = [&](const auto& colors, int c) {
+        Vec sum = upstream[0] * colors.v[0].d[c];
+#pragma unroll
+        for (int k = 1; k < kColors; ++k) sum = MulAdd(upstream[k], colors.v[k].d[c], sum);
+        StoreSample(out, steps.At(c, y, x), Bare(sum));
+      };
+      if (shape.channels == 1) {
+        const auto gray = Dual<Vec, 1>::Variable(ReadSample(distorted, 0, y, x), 0);
+        return pull(FlipOpponent{}(gray, gray, gray), 0);
+      }
+      Dual<Vec, 3> rgb[3];
+#pragma unroll
+      for (int c = 0; c < 3; ++c) rgb[c] = Dual<Vec, 3>::Variable(ReadSample(distorted, c, y, x), c);
+      const auto colors = FlipOpponent{}(rgb[0], rgb[1], rgb[2]);
+#pragma unroll
+      for (int c = 0; c < 3; ++c) pull(colors, c);
+    });
+  }
+};
+
+// What lies where in the workspace.
+struct Workplace {
+  PlanesView by_channel;
+  PlanesView by_color;
+  std::int64_t bytes = 0;
+
+  Workplace(const ImageView& image, std::byte* base) {
+    const auto take = [&](int channels) {
+      const PlanesView planes{base + bytes, {image.width, image.height, channels}};
+      bytes += planes.stride() * image.height * channels * std::int64_t{sizeof(Real)};
+      bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+      return planes;
+    };
+    by_channel = take(kChannels);
+    by_color = take(kColors);
+  }
+};
+
+}  // namespace
+
+std::int64_t FlipGradientBytes(const ImageView& distorted) { return Workplace(distorted, nullptr).bytes; }
+
+void NoteFlip(Cuda& device, const PairSamples& pair, const ImageView& distorted, const FlipWalk& walk,
+              const ProgramOutput& to, std::byte* workspace) {
+  const KernelBank bank = FlipFilters(walk.ppd);
+  FlipTaps taps{};
+  if (!TakeFilters(bank, &taps)) {
+    device.Report(Check(cudaErrorInvalidValue, "flip: filters wider than the walk's", __FILE__, __LINE__));
+    return;
+  }
+  const Shape shape{distorted.width, distorted.height, distorted.channels};
+  const SampleSteps steps(distorted);
+  const FlipGrid grid = GridOf(distorted);
+  const double pixels = static_cast<double>(shape.plane());
+  PlanesView by_channel, by_color;
+  if (to.gradient) {
+    const Workplace at(distorted, workspace);
+    by_channel = at.by_channel;
+    by_color = at.by_color;
+  }
+  const Grid blocks{grid.strips * grid.bands};
+  const FlipTaps* table = device.Table(&taps, 1);
+  const auto march = [&]<bool gradient, bool flat>() {
+    device.Launch(FlipKernel<gradient, flat>{pair, shape, steps, grid, table, static_cast<float>(1.0 / pixels),
+                                             by_channel, to.map, device.scratch()},
+                  blocks);
+  };
+  if (to.gradient) {
+    pair.flat() ? march.template operator()<true, true>() : march.template operator()<true, false>();
+  } else {
+    pair.flat() ? march.template operator()<false, true>() : march.template operator()<false, false>();
+  }
+  CombinePartials(device, device.scratch(), blocks, 1, AddUp{}, DividedBy{pixels}, false, to.score);
+  if (!to.gradient) return;
+  CorrelateBankBackward(device, by_channel, bank, {by_color, false});
+  device.Launch(FlipSamplesKernel{distorted, shape, steps, by_color, to.gradient}, PixelGrid(shape));
+}
+
+LIKENESS_END_TARGET

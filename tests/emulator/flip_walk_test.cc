@@ -1,0 +1,113 @@
+// FLIP's fused walk under CUDA, run on the CPU: against its program, in batches, with identical images.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "kernels/metrics/flip/flip_math.h"
+#include "kernels/walks/walk.h"
+#include "tests/emulator/walk_support.h"
+
+namespace likeness::cuda {
+namespace {
+
+// Sums of another order differ in their last bits. A difference of features is lifted by its square root: near the
+// floor under which it counts as none, 1e-7 become 1e-4, and 7e-4 where the two fall on different sides of it. So the
+// gradient, which has that root's slope, is compared by its mean.
+constexpr Nearness kNear{1e-5, 1e-3, 1e-3};
+
+void ExpectNear(const Pair& pair, double ppd = kFlipPpd) {
+  ExpectNearProgram(pair, "flip", {{"ppd", ppd}}, FlipWalk{ppd}, kNear);
+}
+
+TEST(FlipWalks, EveryTypeAndLayoutIsNearTheProgram) {
+  for (const PixelType type : kTypes) {
+    for (const Layout layout : kLayouts) {
+      SCOPED_TRACE(PixelTypeName(type));
+      ExpectNear(GoldenPair(17, 23, 3, type, layout, type == PixelType::kUint8 ? 3 : 0));
+      ExpectNear(GoldenPair(67, 5, 1, type, layout));
+    }
+  }
+}
+
+// One pixel, one strip of the width of a block and one pixel more, several bands and strips with tails.
+TEST(FlipWalks, EverySizeIsNearTheProgram) {
+  for (const Size& s :
+       {Size{1, 1, 1}, {1, 1, 3}, {1, 37, 3}, {37, 1, 3}, {64, 13, 3}, {65, 12, 3}, {63, 131, 1}, {301, 197, 3}}) {
+    SCOPED_TRACE(std::to_string(s.width) + "x" + std::to_string(s.height));
+    ExpectNear(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc));
+  }
+}
+
+TEST(FlipWalks, MixedTypesAndLayouts) {
+  for (const Layout reference : kLayouts) {
+    for (const Layout distorted : kLayouts) {
+      Pair pair = GoldenPair(53, 29, 3, PixelType::kUint8, distorted);
+      pair.reference = GoldenPair(53, 29, 3, PixelType::kFloat32, reference).reference;
+      ExpectNear(pair);
+    }
+  }
+}
+
+TEST(FlipWalks, NarrowerFiltersAreNearTheProgram) {
+  for (const double ppd : {1.0, 9.0, 30.0, kFlipWalkMostPpd}) {
+    SCOPED_TRACE(ppd);
+    ExpectNear(GoldenPair(70, 67, 3, PixelType::kUint8, Layout::kHwc), ppd);
+  }
+}
+
+TEST(FlipWalks, WiderFiltersAreTheProgrammes) {
+  const Pair pair = GoldenPair(17, 23, 3, PixelType::kUint8, Layout::kHwc);
+  const auto takes = [&](double ppd) {
+    const std::string convention = "nvidia";
+    const Parameters parameters = {{"ppd", ppd}};
+    const std::optional<WalkRequest> request = FindProgram("flip")->walk(Settings(convention, parameters));
+    WalkRequest asked;
+    asked.walk = FlipWalk{ppd};
+    EXPECT_EQ(request.has_value(), CheckWalk(asked, pair.reference.view, pair.distorted.view).ok()) << ppd;
+    return request.has_value();
+  };
+  EXPECT_TRUE(takes(kFlipPpd));
+  EXPECT_TRUE(takes(kFlipWalkMostPpd));
+  EXPECT_FALSE(takes(73.5));
+  EXPECT_FALSE(takes(400.0));
+}
+
+TEST(FlipWalks, IdentityIsExact) {
+  for (const PixelType type : kTypes) {
+    for (const Size& s : {Size{101, 67, 3}, {67, 101, 1}}) {
+      Pair pair = GoldenPair(s.width, s.height, s.channels, type, Layout::kHwc);
+      pair.distorted = pair.reference;
+      pair.distorted.view.data = pair.distorted.bytes.data();
+      const PairTask task = Scored(pair, {FlipWalk{}});
+      const PairResult& result = task.metrics[0].result;
+      EXPECT_EQ(result.score, 0.0);
+      for (std::int64_t i = 0; i < result.map.sample_count(); ++i) ASSERT_EQ(result.map.data[i], 0.0f) << i;
+      for (std::int64_t i = 0; i < result.gradient.sample_count(); ++i) ASSERT_EQ(result.gradient.data[i], 0.0f) << i;
+    }
+  }
+}
+
+TEST(FlipWalks, BitsDoNotDependOnCompany) {
+  ExpectBitsDoNotDependOnCompany({FlipWalk{}, FlipWalk{30.0}}, {{1, 1, 1}, {17, 23, 3}, {101, 67, 3}, {17, 23, 3}});
+}
+
+// However many pairs there are, and of whatever sizes.
+TEST(FlipWalks, AFewLaunchesServeABatch) {
+  std::vector<Pair> pairs;
+  for (const Size& s : {Size{17, 23, 3}, {101, 67, 3}, {64, 64, 1}}) {
+    pairs.push_back(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc));
+  }
+  for (const bool gradient : {false, true}) {
+    std::vector<PairTask> all;
+    std::vector<PairTask*> tasks;
+    for (const Pair& pair : pairs) all.push_back(TaskOf(pair, {FlipWalk{}}, true, gradient));
+    for (PairTask& task : all) tasks.push_back(&task);
+    EXPECT_EQ(Score(tasks), gradient ? 4 : 2);
+  }
+}
+
+}  // namespace
+}  // namespace likeness::cuda

@@ -1,0 +1,137 @@
+// What the tests of fused walks under CUDA share: tasks, their results, and what holds for every walk.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/metrics/slot_cuda.h"
+#include "tests/unit/walk_naive.h"
+
+namespace likeness::cuda {
+
+using walk_test::GoldenPair;
+using walk_test::Pair;
+
+inline PairTask TaskOf(const Pair& pair, const std::vector<Walk>& walks, bool want_map, bool want_gradient) {
+  PairTask task;
+  task.reference = pair.reference.view;
+  task.distorted = pair.distorted.view;
+  for (const Walk& walk : walks) {
+    MetricTask& metric = task.metrics.emplace_back();
+    metric.walk = walk;
+    metric.want_map = want_map && !std::holds_alternative<MsSsimWalk>(walk);  // it has none
+    metric.want_gradient = want_gradient;
+  }
+  Plan(task);
+  return task;
+}
+
+// Returns how many launches it took.
+inline int Score(const std::vector<PairTask*>& tasks) {
+  SlotSizes sizes;
+  for (const PairTask* task : tasks) sizes += SizesFor(*task);
+  cuda::Slot slot;
+  EXPECT_FALSE(cuda::Slot::Create(0, sizes, &slot).failed());
+  int count = 0;
+  EXPECT_FALSE(slot.Score(tasks, &count).failed());
+  EXPECT_EQ(count, static_cast<int>(tasks.size()));
+  for (const PairTask* task : tasks) EXPECT_FALSE(task->failure.failed());
+  return slot.launch_count();
+}
+
+inline PairTask Scored(const Pair& pair, const std::vector<Walk>& walks, bool want_map = true,
+                       bool want_gradient = true) {
+  PairTask task = TaskOf(pair, walks, want_map, want_gradient);
+  Score({&task});
+  return task;
+}
+
+inline std::int64_t IndexIn(const Tensor& tensor, int c, int y, int x) {
+  return tensor.layout == Layout::kChw ? (std::int64_t{c} * tensor.height + y) * tensor.width + x
+                                       : (std::int64_t{y} * tensor.width + x) * tensor.channels + c;
+}
+
+struct Size {
+  int width, height, channels;
+};
+
+inline constexpr PixelType kTypes[] = {PixelType::kUint8, PixelType::kUint16, PixelType::kFloat16, PixelType::kFloat32};
+inline constexpr Layout kLayouts[] = {Layout::kHwc, Layout::kChw};
+
+inline bool SameBits(const Tensor& a, const Tensor& b) {
+  return a.sample_count() == b.sample_count() &&
+         (a.empty() || std::memcmp(a.data.get(), b.data.get(), a.sample_count() * sizeof(float)) == 0);
+}
+inline bool SameBits(double a, double b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+
+// The same bits in a batch of any sizes as alone, and whatever is asked for beside.
+inline void ExpectBitsDoNotDependOnCompany(const std::vector<Walk>& walks, const std::vector<Size>& sizes) {
+  std::vector<Pair> pairs;
+  for (const Size& s : sizes) {
+    for (const Layout layout : kLayouts) {
+      pairs.push_back(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, layout));
+      pairs.push_back(GoldenPair(s.width, s.height, s.channels, PixelType::kFloat32, layout));
+    }
+  }
+  std::vector<PairTask> together;
+  for (const Pair& pair : pairs) together.push_back(TaskOf(pair, walks, true, true));
+  std::vector<PairTask*> tasks;
+  for (PairTask& task : together) tasks.push_back(&task);
+  Score(tasks);
+  for (std::size_t p = 0; p < pairs.size(); ++p) {
+    for (std::size_t i = 0; i < walks.size(); ++i) {
+      SCOPED_TRACE("pair " + std::to_string(p) + " walk " + std::to_string(i));
+      const PairResult& expected = together[p].metrics[i].result;
+      for (const auto& [map, gradient] : {std::pair(true, true), {false, true}, {true, false}, {false, false}}) {
+        const PairTask alone = Scored(pairs[p], {walks[i]}, map, gradient);
+        const PairResult& result = alone.metrics[0].result;
+        EXPECT_TRUE(SameBits(result.score, expected.score)) << result.score << " " << expected.score;
+        EXPECT_TRUE(map ? SameBits(result.map, expected.map) : result.map.empty());
+        EXPECT_TRUE(gradient ? SameBits(result.gradient, expected.gradient) : result.gradient.empty());
+      }
+    }
+  }
+}
+
+// How far a walk may be from its program: the score relatively; a map's worst sample; a gradient's mean distance over
+// its mean magnitude.
+struct Nearness {
+  double score, map, gradient;
+};
+
+// Against the metric's program, which other tests hold to its definition.
+inline void ExpectNearProgram(const Pair& pair, const char* id, const Parameters& parameters, const Walk& walk,
+                              const Nearness& most) {
+  const Program* program = FindProgram(id);
+  ASSERT_NE(program, nullptr);
+  const MetricInfo info = program->info();
+  const Settings settings(info.conventions.front().name, parameters);
+  PairTask task = TaskOf(pair, {walk, walk}, !info.map.empty(), true);
+  task.metrics[1].walk.reset();
+  task.metrics[1].program = program;
+  task.metrics[1].settings = &settings;
+  Plan(task);
+  Score({&task});
+  const PairResult &actual = task.metrics[0].result, &expected = task.metrics[1].result;
+  EXPECT_NEAR(actual.score, expected.score, most.score * std::abs(expected.score));
+  ASSERT_EQ(actual.map.sample_count(), expected.map.sample_count());
+  for (std::int64_t i = 0; i < expected.map.sample_count(); ++i) {
+    ASSERT_NEAR(actual.map.data[i], expected.map.data[i], most.map) << "map at " << i;
+  }
+  ASSERT_EQ(actual.gradient.sample_count(), expected.gradient.sample_count());
+  EXPECT_EQ(actual.gradient.layout, expected.gradient.layout);
+  double distance = 0.0, magnitude = 0.0;
+  for (std::int64_t i = 0; i < expected.gradient.sample_count(); ++i) {
+    ASSERT_TRUE(std::isfinite(actual.gradient.data[i])) << "gradient at " << i;
+    distance += std::abs(actual.gradient.data[i] - expected.gradient.data[i]);
+    magnitude += std::abs(expected.gradient.data[i]);
+  }
+  EXPECT_LE(distance, most.gradient * magnitude);
+}
+
+}  // namespace likeness::cuda
