@@ -73,6 +73,10 @@ class Tape {
   Planes<tracked> MakeOwn(const Shape& shape) {
     return Planes<tracked>(Slot(&workspace_, workspace_.NewNode(shape, device_.bytes_per_sample(), false)));
   }
+  template <bool tracked>
+  Scalar<tracked> MakeOwnScalar(int count) {
+    return Scalar<tracked>(Slot(&workspace_, workspace_.NewNode({count, 1, 1}, device_.bytes_per_sample(), true)));
+  }
   // Memory for the time of a step.
   Planes<false> Scratch(const Shape& shape) {
     return Planes<false>(Slot(&workspace_, workspace_.NewNode(shape, device_.bytes_per_sample(), false)));

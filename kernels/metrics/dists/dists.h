@@ -4,7 +4,7 @@
 #include "kernels/metrics/functors.h"
 #include "kernels/metrics/lpips/lpips_math.h"
 #include "kernels/metrics/settings.h"
-#include "kernels/ops/conv_trunk/conv_trunk.h"
+#include "kernels/ops/conv_trunk/tap_moments.h"
 #include "kernels/ops/map/map.h"
 #include "kernels/ops/reduce/reduce.h"
 
@@ -34,14 +34,12 @@ struct Dists {
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
                              const Settings& settings) {
-    const TrunkSpec& spec = Trunk();
-    const TrunkUse trunk = settings.Trunk(spec);
+    const TrunkUse trunk = settings.Trunk(Trunk());
     Scalar<tracked> sum;
     Scalar<false> weight;
     int tap = 0;
-    const auto add_tap = [&](const Features<false>& r, const Features<tracked>& d) {
-      const int channels = d.shape().channels;
-      const auto moments = MomentsOf(t, r, d);
+    for (const auto& moments : TapMoments(t, trunk, kImageNetColor, reference, distorted)) {
+      const int channels = moments.distorted_mean.count();
       const auto alpha = HeadRow(t, trunk, tap, 0, channels), beta = HeadRow(t, trunk, tap, 1, channels);
       const auto distances =
           MapScalars(t, DistsChannel{}, alpha, beta, moments.reference_mean, moments.reference_variance,
@@ -52,18 +50,6 @@ struct Dists {
       sum = tap == 0 ? tap_sum : MapScalars(t, Plus{}, sum, tap_sum);
       weight = tap == 0 ? tap_weight : MapScalars(t, Plus{}, weight, tap_weight);
       ++tap;
-    };
-    add_tap(ImageFeatures(t, trunk, reference, kDistsImageTap), ImageFeatures(t, trunk, distorted, kDistsImageTap));
-    auto r = ImageFeatures(t, trunk, reference, kImageNetColor);
-    auto d = ImageFeatures(t, trunk, distorted, kImageNetColor);
-    for (int layer = 0; layer < static_cast<int>(spec.convs.size()); ++layer) {
-      if (spec.convs[layer].pool_kernel > 0) {
-        r = PoolBefore(t, trunk, layer, r);
-        d = PoolBefore(t, trunk, layer, d);
-      }
-      r = ConvRelu(t, trunk, layer, r);
-      d = ConvRelu(t, trunk, layer, d);
-      if (spec.convs[layer].tap) add_tap(r, d);
     }
     Output<tracked> output;
     output.score = MapScalars(t, DistsQuotient{}, sum, weight);

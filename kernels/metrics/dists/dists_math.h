@@ -31,9 +31,6 @@ LIKENESS_BEGIN_TARGET
 
 inline constexpr double kDistsConstant = 1e-6;
 
-// The image as it is.
-inline constexpr ColorNormalization kDistsImageTap = {{0.0, 0.0, 0.0}, {1.0, 1.0, 1.0}};
-
 // alpha (1 - S1) + beta (1 - S2) of a channel.
 struct DistsChannel {
   template <class N>

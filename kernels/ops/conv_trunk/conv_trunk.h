@@ -5,7 +5,7 @@
 //                 derivative at 0 is 0
 //   PoolBefore    the pooling in front of a convolution; the gradient of a maximum goes to the first in scan order
 //   TapDistance   each pixel's feature vectors are brought to length 1; one plane of weighted squared differences
-//   MomentsOf     mean and variance over the pixels of every channel of two images, and of their difference
+//   MomentsOf     moments.h
 //   HeadRow       weights of a tap's channels as scalars
 //
 // Features are laid out as the device's convolutions like it, so only these ops read them. One image goes through at a
@@ -39,20 +39,6 @@ struct FeaturesView {
   void* data = nullptr;
   Shape shape;
   Precision precision = Precision::kExact;
-};
-
-// Where the moments of every channel go, and where their gradients come from.
-struct MomentValues {
-  double* reference_mean;
-  double* reference_variance;
-  double* distorted_mean;
-  double* distorted_variance;
-  double* difference_variance;
-};
-struct MomentGradients {
-  const double* mean;
-  const double* variance;
-  const double* difference;
 };
 
 template <bool tracked>
@@ -250,51 +236,6 @@ Planes<tracked> TapDistance(T& t, const TrunkUse& trunk, int tap, const UnitLeng
       t.Run({2 * cost.bytes, 2 * cost.operations}, [&](auto& device) {
         TapBackward(device, trunk, tap, length, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
                     t.Upstream(out), trunk_internal::GradientOf(gradient, distorted), gradient.accumulate);
-      });
-    });
-  }
-  return out;
-}
-
-// Over all pixels, of every channel: one scalar each. Variances are divided by the count of pixels.
-template <bool tracked>
-struct FeatureMoments {
-  Scalar<false> reference_mean, reference_variance;
-  Scalar<tracked> distorted_mean, distorted_variance;
-  Scalar<tracked> difference_variance;  // of reference - distorted
-};
-
-template <class T, bool tracked>
-FeatureMoments<tracked> MomentsOf(T& t, const Features<false>& reference, const Features<tracked>& distorted) {
-  const Shape shape = distorted.shape();
-  // All depend on both images, so that they are known together or not at all.
-  const auto make = [&]<bool of_distorted>(const char* op, const auto&... more) {
-    return t.template MakeScalar<of_distorted>(shape.channels, op, reference.storage(), distorted.storage(), more...);
-  };
-  FeatureMoments<tracked> out;
-  out.reference_mean = make.template operator()<false>("MomentsReferenceMean");
-  out.reference_variance = make.template operator()<false>("MomentsReferenceVariance");
-  // Its adjoint reads the other mean as well.
-  out.distorted_mean = make.template operator()<tracked>("MomentsMean", out.reference_mean);
-  out.distorted_variance = make.template operator()<tracked>("MomentsVariance");
-  out.difference_variance = make.template operator()<tracked>("MomentsDifference");
-  const Cost cost{4 * shape.count() * trunk_internal::SampleBytes(t, distorted.precision()), 12 * shape.count()};
-  t.RunFor(out.distorted_mean, cost, [&](auto& device) {
-    MomentsForward(device, trunk_internal::View(t, reference), trunk_internal::View(t, distorted),
-                   {t.Values(out.reference_mean), t.Values(out.reference_variance), t.Values(out.distorted_mean),
-                    t.Values(out.distorted_variance), t.Values(out.difference_variance)});
-  });
-  if constexpr (tracked) {
-    // All three gradients at one look at the features. Whoever reads one of the tracked moments reads them all.
-    t.Record(out.distorted_mean, [reference, distorted, means = out.reference_mean, mean = out.distorted_mean,
-                                  variance = out.distorted_variance.slot(), difference = out.difference_variance.slot(),
-                                  cost](T& t) {
-      const GradientView gradient = t.Gradient(distorted.slot());
-      t.Run(cost, [&](auto& device) {
-        MomentsBackward(device, trunk_internal::View(t, reference), trunk_internal::View(t, distorted), t.Values(means),
-                        t.Values(mean),
-                        {t.UpstreamValues(mean.slot()), t.UpstreamValues(variance), t.UpstreamValues(difference)},
-                        trunk_internal::GradientOf(gradient, distorted), gradient.accumulate);
       });
     });
   }

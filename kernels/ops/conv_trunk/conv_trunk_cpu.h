@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/ops/conv_trunk/conv_trunk.h"
+#include "kernels/ops/conv_trunk/moments.h"
 #include "kernels/ops/cpu.h"
 
 LIKENESS_BEGIN_TARGET
@@ -27,9 +28,15 @@ void L2PoolForward(Cpu&, const FeaturesView& in, const FeaturesView& out);
 void L2PoolBackward(Cpu&, const FeaturesView& in, const FeaturesView& out, const FeaturesView& upstream,
                     const FeaturesView& gradient, bool accumulate);
 
-void MomentsForward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const MomentValues& out);
-void MomentsBackward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const double* reference_mean,
-                     const double* distorted_mean, const MomentGradients& upstream, const FeaturesView& gradient,
+// Over a region of both images' features.
+void MomentsForward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const Region& region,
+                    const MomentValues& out);
+// What `part` says of part_pixels pixels joins what `all` says of all_pixels others; with none, it becomes it.
+void MergeMoments(Cpu&, const MomentValues& part, std::int64_t part_pixels, int channels, const MomentValues& all,
+                  std::int64_t all_pixels);
+// `moments` are over `pixels` pixels, of which the region's are some. Beyond the region the gradient is 0.
+void MomentsBackward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const Region& region,
+                     std::int64_t pixels, const MomentGradients& moments, const FeaturesView& gradient,
                      bool accumulate);
 void HeadRowForward(Cpu&, const TrunkUse& trunk, int tap, int row, double* out, int channels);
 

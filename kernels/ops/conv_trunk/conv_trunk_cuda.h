@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/ops/conv_trunk/conv_trunk.h"
+#include "kernels/ops/conv_trunk/moments.h"
 #include "kernels/ops/cuda_device.h"
 
 LIKENESS_BEGIN_TARGET
@@ -26,11 +27,16 @@ void L2PoolForward(Cuda& device, const FeaturesView& in, const FeaturesView& out
 void L2PoolBackward(Cuda& device, const FeaturesView& in, const FeaturesView& out, const FeaturesView& upstream,
                     const FeaturesView& gradient, bool accumulate);
 
-void MomentsForward(Cuda& device, const FeaturesView& reference, const FeaturesView& distorted,
+// Over a region of both images' features.
+void MomentsForward(Cuda& device, const FeaturesView& reference, const FeaturesView& distorted, const Region& region,
                     const MomentValues& out);
-void MomentsBackward(Cuda& device, const FeaturesView& reference, const FeaturesView& distorted,
-                     const double* reference_mean, const double* distorted_mean, const MomentGradients& upstream,
-                     const FeaturesView& gradient, bool accumulate);
+// What `part` says of part_pixels pixels joins what `all` says of all_pixels others; with none, it becomes it.
+void MergeMoments(Cuda& device, const MomentValues& part, std::int64_t part_pixels, int channels,
+                  const MomentValues& all, std::int64_t all_pixels);
+// `moments` are over `pixels` pixels, of which the region's are some. Beyond the region the gradient is 0.
+void MomentsBackward(Cuda& device, const FeaturesView& reference, const FeaturesView& distorted, const Region& region,
+                     std::int64_t pixels, const MomentGradients& moments, const FeaturesView& gradient,
+                     bool accumulate);
 void HeadRowForward(Cuda& device, const TrunkUse& trunk, int tap, int row, double* out, int channels);
 
 void TapForward(Cuda& device, const TrunkUse& trunk, int tap, const UnitLength& length, const FeaturesView& reference,

@@ -12,17 +12,42 @@ constexpr double kHann[3] = {0.25, 0.5, 0.25};
 // Floats added up before double takes over.
 constexpr std::int64_t kRun = 32;
 
-// add(offset, sums) is called for every pixel and adds its n values, a vector of channels each, to sums[0 .. n). Their
-// means over all pixels go to mean[i][channel of the block].
+// A step through the pixels of a region, row after row, within a block of channels.
+class RegionWalk {
+ public:
+  RegionWalk(const Shape& shape, const Region& region)
+      : width_(region.width), gap_(std::int64_t{shape.width - region.width} * kFeatureBlock) {
+    offset_ = (std::int64_t{region.y} * shape.width + region.x) * kFeatureBlock;
+  }
+  // Of the pixel, in samples from the block's first.
+  std::int64_t offset() const { return offset_; }
+  void Next() {
+    offset_ += kFeatureBlock;
+    if (++x_ < width_) return;
+    x_ = 0;
+    offset_ += gap_;
+  }
+
+ private:
+  int width_;
+  std::int64_t gap_;
+  std::int64_t offset_;
+  int x_ = 0;
+};
+
+// add(offset, lane, sums) is called for every pixel and adds its n values, a vector of channels each, to sums[0 .. n).
+// Their means over all pixels go to mean[i][channel of the block].
 template <int n, class Add>
-void BlockMeans(std::int64_t pixels, double (*mean)[kFeatureBlock], Add add) {
+void BlockMeans(const Shape& shape, const Region& region, double (*mean)[kFeatureBlock], Add add) {
+  const std::int64_t pixels = region.count();
   for (int j = 0; j < kFeatureBlock; j += kLanes) {
     double total[n][kLanes] = {};
+    RegionWalk walk(shape, region);
     for (std::int64_t first = 0; first < pixels; first += kRun) {
       Vec sums[n];
       for (int i = 0; i < n; ++i) sums[i] = Vec(0.0);
       const std::int64_t end = std::min(pixels, first + kRun);
-      for (std::int64_t pixel = first; pixel < end; ++pixel) add(pixel * kFeatureBlock + j, j, sums);
+      for (std::int64_t pixel = first; pixel < end; ++pixel, walk.Next()) add(walk.offset() + j, j, sums);
       for (int i = 0; i < n; ++i) {
         Real lanes[kLanes];
         Store(sums[i], lanes);
@@ -84,14 +109,15 @@ void L2PoolBackward(Cpu&, const FeaturesView& in, const FeaturesView& out, const
 }
 
 // Variances about the means, in a second look at the block: what cancels is gone before anything is squared.
-void MomentsForward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const MomentValues& out) {
+void MomentsForward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const Region& region,
+                    const MomentValues& out) {
   const Shape& shape = distorted.shape;
   ParallelFor(BlockCount(shape), 4 * BlockSamples(shape), [&](int begin, int end) {
     for (int block = begin; block < end; ++block) {
       const Real* r = BlockAt(reference, block, 0, 0);
       const Real* d = BlockAt(distorted, block, 0, 0);
       double mean[2][kFeatureBlock], variance[3][kFeatureBlock];
-      BlockMeans<2>(shape.plane(), mean, [&](std::int64_t at, int, Vec* sums) {
+      BlockMeans<2>(shape, region, mean, [&](std::int64_t at, int, Vec* sums) {
         sums[0] = sums[0] + Load(r + at);
         sums[1] = sums[1] + Load(d + at);
       });
@@ -99,7 +125,7 @@ void MomentsForward(Cpu&, const FeaturesView& reference, const FeaturesView& dis
       for (int i = 0; i < kFeatureBlock; ++i) {
         for (int k = 0; k < 2; ++k) center[k][i] = static_cast<Real>(mean[k][i]);
       }
-      BlockMeans<3>(shape.plane(), variance, [&](std::int64_t at, int j, Vec* sums) {
+      BlockMeans<3>(shape, region, variance, [&](std::int64_t at, int j, Vec* sums) {
         const Vec a = Load(r + at) - Load(center[0] + j), b = Load(d + at) - Load(center[1] + j);
         sums[0] = MulAdd(a, a, sums[0]);
         sums[1] = MulAdd(b, b, sums[1]);
@@ -117,29 +143,37 @@ void MomentsForward(Cpu&, const FeaturesView& reference, const FeaturesView& dis
   });
 }
 
-void MomentsBackward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const double* reference_mean,
-                     const double* distorted_mean, const MomentGradients& upstream, const FeaturesView& gradient,
+void MergeMoments(Cpu&, const MomentValues& part, std::int64_t part_pixels, int channels, const MomentValues& all,
+                  std::int64_t all_pixels) {
+  const double share = static_cast<double>(part_pixels) / static_cast<double>(part_pixels + all_pixels);
+  for (int channel = 0; channel < channels; ++channel) MergeChannel(part, share, all, channel);
+}
+
+void MomentsBackward(Cpu&, const FeaturesView& reference, const FeaturesView& distorted, const Region& region,
+                     std::int64_t pixels, const MomentGradients& moments, const FeaturesView& gradient,
                      bool accumulate) {
   const Shape& shape = distorted.shape;
-  const double share = 1.0 / static_cast<double>(shape.plane());
+  const double share = 1.0 / static_cast<double>(pixels);
   ParallelFor(BlockCount(shape), 3 * BlockSamples(shape), [&](int begin, int end) {
     for (int block = begin; block < end; ++block) {
       // Channels that only fill the block up get 0.
       Real centers[2][kFeatureBlock] = {}, factors[3][kFeatureBlock] = {};
       const int first = block * kFeatureBlock;
       for (int i = 0; i < std::min(kFeatureBlock, shape.channels - first); ++i) {
-        centers[0][i] = static_cast<Real>(reference_mean[first + i]);
-        centers[1][i] = static_cast<Real>(distorted_mean[first + i]);
-        factors[0][i] = static_cast<Real>(upstream.mean[first + i] * share);
-        factors[1][i] = static_cast<Real>(upstream.variance[first + i] * 2.0 * share);
-        factors[2][i] = static_cast<Real>(upstream.difference[first + i] * 2.0 * share);
+        centers[0][i] = static_cast<Real>(moments.reference_mean[first + i]);
+        centers[1][i] = static_cast<Real>(moments.distorted_mean[first + i]);
+        factors[0][i] = static_cast<Real>(moments.mean[first + i] * share);
+        factors[1][i] = static_cast<Real>(moments.variance[first + i] * 2.0 * share);
+        factors[2][i] = static_cast<Real>(moments.difference[first + i] * 2.0 * share);
       }
       const Real* r = BlockAt(reference, block, 0, 0);
       const Real* d = BlockAt(distorted, block, 0, 0);
       Real* to = BlockAt(gradient, block, 0, 0);
-      for (std::int64_t pixel = 0; pixel < shape.plane(); ++pixel) {
+      if (!accumulate && region.count() < shape.plane()) std::fill_n(to, BlockSamples(shape), Real{0});
+      RegionWalk walk(shape, region);
+      for (std::int64_t pixel = 0; pixel < region.count(); ++pixel, walk.Next()) {
         for (int j = 0; j < kFeatureBlock; j += kLanes) {
-          const std::int64_t at = pixel * kFeatureBlock + j;
+          const std::int64_t at = walk.offset() + j;
           const Vec a = Load(r + at) - Load(centers[0] + j), b = Load(d + at) - Load(centers[1] + j);
           Vec g = MulAdd(Load(factors[1] + j), b, Load(factors[0] + j));
           g = MulAdd(Load(factors[2] + j), b - a, g);

@@ -73,28 +73,37 @@ constexpr int kRun = 32;
 
 // Block x takes bands of kMomentRows pixels: x, x + grid.x, ...; block y is a group of channels. Partial results of
 // `values` sums must fit the scratch.
-Grid MomentGrid(const Shape& shape, int values) {
-  const std::int64_t bands = (shape.plane() + kMomentRows - 1) / kMomentRows;
-  const std::int64_t most = std::clamp(Cuda::kPartialCount / (values * shape.channels), 1, kMaxSumBlocks);
-  const int groups = (PaddedChannels(shape.channels) + kMomentLanes * kPack - 1) / (kMomentLanes * kPack);
+Grid MomentGrid(std::int64_t pixels, int channels, int values) {
+  const std::int64_t bands = (pixels + kMomentRows - 1) / kMomentRows;
+  const std::int64_t most = std::clamp(Cuda::kPartialCount / (values * channels), 1, kMaxSumBlocks);
+  const int groups = (PaddedChannels(channels) + kMomentLanes * kPack - 1) / (kMomentLanes * kPack);
   return {static_cast<int>(std::min(bands, most)), groups};
+}
+
+// Pixel number i of a region, row after row, as a number of the pixel in the whole.
+__device__ __forceinline__ std::int64_t PixelOf(const Region& region, int width, std::int64_t i) {
+  const std::int64_t first = std::int64_t{region.y} * width + region.x;
+  return first + (region.width == width ? i : i / region.width * width + i % region.width);
 }
 
 // add(pixel, channel, sums) adds a pixel's `values` packs; the block's totals go to
 // partials[(value * channels + channel) * grid.x + block.x].
 template <int values, class Add>
-__device__ __forceinline__ void LeaveMoments(const Block& block, std::int64_t pixels, int channels, int padded,
-                                             double* partials, Add add) {
+__device__ __forceinline__ void LeaveMoments(const Block& block, const Region& region, int width, int channels,
+                                             int padded, double* partials, Add add) {
   __shared__ double shared[values * kPack][kRowThreads];
   const int lane = threadIdx.x % kMomentLanes, row = static_cast<int>(threadIdx.x) / kMomentLanes;
   const int channel = (block.y * kMomentLanes + lane) * kPack;
   double totals[values * kPack] = {};
   if (channel < padded) {
     const std::int64_t step = std::int64_t{block.grid.x} * kMomentRows;
+    const std::int64_t pixels = region.count();
     std::int64_t pixel = std::int64_t{block.x} * kMomentRows + row;
     while (pixel < pixels) {
       Pack sums[values] = {};
-      for (int n = 0; n < kRun && pixel < pixels; ++n, pixel += step) add(pixel, channel, sums);
+      for (int n = 0; n < kRun && pixel < pixels; ++n, pixel += step) {
+        add(PixelOf(region, width, pixel), channel, sums);
+      }
       for (int v = 0; v < values; ++v) {
         for (int i = 0; i < kPack; ++i) totals[v * kPack + i] += static_cast<double>(sums[v].v[i]);
       }
@@ -122,11 +131,12 @@ struct MeansKernel {
   static constexpr int kThreads = kRowThreads;
   Pixels<Sample> reference;
   Pixels<Sample> distorted;
+  Region region;
   int channels;
   double* partials;
 
   __device__ void operator()(const Block& block) const {
-    LeaveMoments<2>(block, distorted.count(), channels, distorted.channels, partials,
+    LeaveMoments<2>(block, region, distorted.width, channels, distorted.channels, partials,
                     [&](std::int64_t pixel, int channel, Pack* sums) {
                       const Pack r = LoadPack(reference.Pixel(pixel) + channel);
                       const Pack d = LoadPack(distorted.Pixel(pixel) + channel);
@@ -144,6 +154,7 @@ struct VariancesKernel {
   static constexpr int kThreads = kRowThreads;
   Pixels<Sample> reference;
   Pixels<Sample> distorted;
+  Region region;
   int channels;
   const double* reference_mean;
   const double* distorted_mean;
@@ -156,7 +167,7 @@ struct VariancesKernel {
       centers[0].v[i] = static_cast<float>(reference_mean[first + i]);
       centers[1].v[i] = static_cast<float>(distorted_mean[first + i]);
     }
-    LeaveMoments<3>(block, distorted.count(), channels, distorted.channels, partials,
+    LeaveMoments<3>(block, region, distorted.width, channels, distorted.channels, partials,
                     [&](std::int64_t pixel, int channel, Pack* sums) {
                       const Pack r = LoadPack(reference.Pixel(pixel) + channel);
                       const Pack d = LoadPack(distorted.Pixel(pixel) + channel);
@@ -175,10 +186,9 @@ struct MomentsBackwardKernel {
   static constexpr int kThreads = kPackThreads;
   Pixels<Sample> reference;
   Pixels<Sample> distorted;
+  Region region;
   int channels;
-  const double* reference_mean;
-  const double* distorted_mean;
-  MomentGradients upstream;
+  MomentGradients moments;
   double share;  // of a pixel in a mean, times what gradients are scaled by
   bool accumulate;
   Pixels<Sample> gradient;
@@ -186,17 +196,31 @@ struct MomentsBackwardKernel {
   __device__ void operator()(const Block& block) const {
     ForPack(block, distorted, [&](int y, int x, int channel) {
       const Pack r = LoadPack(reference.At(y, x, channel)), d = LoadPack(distorted.At(y, x, channel));
+      const bool inside = y >= region.y && y < region.y + region.height && x >= region.x && x < region.x + region.width;
       Pack g{};
-      for (int i = 0; i < kPack && channel + i < channels; ++i) {
+      for (int i = 0; inside && i < kPack && channel + i < channels; ++i) {
         const int c = channel + i;
-        const float a = r.v[i] - static_cast<float>(reference_mean[c]);
-        const float b = d.v[i] - static_cast<float>(distorted_mean[c]);
-        g.v[i] = std::fma(static_cast<float>(upstream.variance[c] * 2.0 * share), b,
-                          static_cast<float>(upstream.mean[c] * share));
-        g.v[i] = std::fma(static_cast<float>(upstream.difference[c] * 2.0 * share), b - a, g.v[i]);
+        const float a = r.v[i] - static_cast<float>(moments.reference_mean[c]);
+        const float b = d.v[i] - static_cast<float>(moments.distorted_mean[c]);
+        g.v[i] = std::fma(static_cast<float>(moments.variance[c] * 2.0 * share), b,
+                          static_cast<float>(moments.mean[c] * share));
+        g.v[i] = std::fma(static_cast<float>(moments.difference[c] * 2.0 * share), b - a, g.v[i]);
       }
       StorePack(g, accumulate, gradient.At(y, x, channel));
     });
+  }
+};
+
+struct MergeMomentsKernel {
+  static constexpr int kThreads = 128;
+  MomentValues part;
+  double share;
+  int channels;
+  MomentValues all;
+
+  __device__ void operator()(const Block& block) const {
+    const int channel = block.x * kThreads + static_cast<int>(threadIdx.x);
+    if (channel < channels) MergeChannel(part, share, all, channel);
   }
 };
 
@@ -232,11 +256,10 @@ void L2PoolBackward(Cuda& device, const FeaturesView& in, const FeaturesView& ou
   });
 }
 
-void MomentsForward(Cuda& device, const FeaturesView& reference, const FeaturesView& distorted,
+void MomentsForward(Cuda& device, const FeaturesView& reference, const FeaturesView& distorted, const Region& region,
                     const MomentValues& out) {
-  const Shape& shape = distorted.shape;
-  const int channels = shape.channels;
-  const DividedBy mean{static_cast<double>(shape.plane())};
+  const int channels = distorted.shape.channels;
+  const DividedBy mean{static_cast<double>(region.count())};
   const auto collect = [&](const Grid& grid, std::initializer_list<double*> values) {
     const Grid each{grid.x, channels};
     const double* partials = device.scratch();
@@ -248,25 +271,33 @@ void MomentsForward(Cuda& device, const FeaturesView& reference, const FeaturesV
   WithSample(distorted.precision, [&](auto sample) {
     using Sample = decltype(sample);
     const Pixels<Sample> r(reference), d(distorted);
-    const Grid means = MomentGrid(shape, 2), variances = MomentGrid(shape, 3);
-    device.Launch(MeansKernel<Sample>{r, d, channels, device.scratch()}, means);
+    const Grid means = MomentGrid(region.count(), channels, 2), variances = MomentGrid(region.count(), channels, 3);
+    device.Launch(MeansKernel<Sample>{r, d, region, channels, device.scratch()}, means);
     collect(means, {out.reference_mean, out.distorted_mean});
-    device.Launch(VariancesKernel<Sample>{r, d, channels, out.reference_mean, out.distorted_mean, device.scratch()},
-                  variances);
+    device.Launch(
+        VariancesKernel<Sample>{r, d, region, channels, out.reference_mean, out.distorted_mean, device.scratch()},
+        variances);
     collect(variances, {out.reference_variance, out.distorted_variance, out.difference_variance});
   });
 }
 
-void MomentsBackward(Cuda& device, const FeaturesView& reference, const FeaturesView& distorted,
-                     const double* reference_mean, const double* distorted_mean, const MomentGradients& upstream,
-                     const FeaturesView& gradient, bool accumulate) {
-  const double share = GradientScale(gradient) / static_cast<double>(distorted.shape.plane());
+void MergeMoments(Cuda& device, const MomentValues& part, std::int64_t part_pixels, int channels,
+                  const MomentValues& all, std::int64_t all_pixels) {
+  const double share = static_cast<double>(part_pixels) / static_cast<double>(part_pixels + all_pixels);
+  device.Launch(MergeMomentsKernel{part, share, channels, all},
+                {(channels + MergeMomentsKernel::kThreads - 1) / MergeMomentsKernel::kThreads});
+}
+
+void MomentsBackward(Cuda& device, const FeaturesView& reference, const FeaturesView& distorted, const Region& region,
+                     std::int64_t pixels, const MomentGradients& moments, const FeaturesView& gradient,
+                     bool accumulate) {
+  const double share = GradientScale(gradient) / static_cast<double>(pixels);
   WithSample(distorted.precision, [&](auto sample) {
     using Sample = decltype(sample);
-    device.Launch(MomentsBackwardKernel<Sample>{Pixels<Sample>(reference), Pixels<Sample>(distorted),
-                                                distorted.shape.channels, reference_mean, distorted_mean, upstream,
-                                                share, accumulate, Pixels<Sample>(gradient)},
-                  PackGrid(distorted.shape));
+    device.Launch(
+        MomentsBackwardKernel<Sample>{Pixels<Sample>(reference), Pixels<Sample>(distorted), region,
+                                      distorted.shape.channels, moments, share, accumulate, Pixels<Sample>(gradient)},
+        PackGrid(distorted.shape));
   });
 }
 

@@ -118,7 +118,14 @@ inline constexpr TrunkSpec kSqueezeNetTrunk = {.network = "SqueezeNet 1.1",
                                                .whole_pixels = 6'000'000,
                                                .whole_pixels_gradient = 4'000'000};
 // As DISTS sees it: smooth pooling, the image as a tap, and two weights a channel.
-inline constexpr TrunkSpec kVgg16SmoothTrunk = {"VGG16", kVgg16Convs, 1, Pooling::kL2, 2, true};
+inline constexpr TrunkSpec kVgg16SmoothTrunk = {.network = "VGG16",
+                                                .convs = kVgg16Convs,
+                                                .min_side = 1,
+                                                .pooling = Pooling::kL2,
+                                                .head_rows = 2,
+                                                .image_tap = true,
+                                                .whole_pixels = 2'100'000,
+                                                .whole_pixels_gradient = 1'000'000};
 
 // What is computed for a ConvSpec: always stride 1. A stride of s is taken by laying the s x s phases of the padded
 // image side by side as channels, channel (phase_y * s + phase_x) * in + c; the kernel is then ceil(kernel / s) wide

@@ -34,13 +34,18 @@ struct TapGrid {
   }
 };
 
-// Of the taps in order, the image tap left out.
+// Of the taps in order.
 inline std::vector<TapGrid> TapGrids(const TrunkSpec& spec) {
   std::vector<TapGrid> grids;
   TapGrid grid;
+  if (spec.image_tap) grids.push_back(grid);
   for (int layer = 0; layer < static_cast<int>(spec.convs.size()); layer += spec.Parts(layer)) {
     const ConvSpec& first = spec.convs[layer];
-    if (first.pool_kernel > 0) grid.Through(first.pool_kernel, first.pool_stride, 0);
+    if (first.pool_kernel > 0 && spec.pooling == Pooling::kL2) {
+      grid.Through(3, 2, 1);
+    } else if (first.pool_kernel > 0) {
+      grid.Through(first.pool_kernel, first.pool_stride, 0);
+    }
     int widest = layer;
     for (int part = layer; part < layer + spec.Parts(layer); ++part) {
       if (spec.convs[part].kernel > spec.convs[widest].kernel) widest = part;
