@@ -4,14 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "kernels/metrics/dists/dists_math.h"
 #include "kernels/ops/conv_trunk/conv_trunk_cuda.h"
 #include "kernels/ops/conv_trunk/features_cuda.cuh"
 #include "kernels/ops/conv_trunk/tap_distances.h"
+#include "kernels/ops/conv_trunk/tap_moments.h"
 #include "kernels/ops/resample/resample_cuda.h"
 #include "tests/emulator/bench.h"
 #include "tests/emulator/control.h"
@@ -167,54 +170,109 @@ TEST(TrunkOps, GradientsAddUpInEitherOrder) {
   for (std::size_t i = 0; i < gradients[0].size(); ++i) ASSERT_NEAR(gradients[0][i], gradients[1][i], 1e-5 * size) << i;
 }
 
-// An image in windows: the taps' bits are those of the whole image, and the gradient is the same but for the order of
-// sums, and in half for where each window rounds.
-TEST(TrunkOps, WindowsChangeNothing) {
-  TrunkSpec whole = kVgg16Trunk;
-  whole.convs = std::span(kVgg16Convs).first(4);  // looks less far, so that small windows do
+struct Passed {
+  std::vector<double> values;
+  std::vector<float> gradient;
+};
+
+// Of one pair through `spec`. score(t, use, reference, distorted, values) makes the score and notes how to read what it
+// is made of.
+template <class Score>
+Passed PassThrough(const TrunkSpec& spec, Precision precision, const Shape& shape, Score score) {
+  TrunkBench bench(spec, precision);
+  CudaTape t = bench.MakeTape();
+  auto image = t.MakeOwn<true>(shape);
+  auto other = t.MakeOwn<false>(shape);
+  Randomise(t, image, 1);
+  Randomise(t, other, 2);
+  std::function<void(std::vector<double>&)> values;
+  const Scalar<true> made = score(t, bench.use, other, image, values);
+  bench.Finish();
+  EXPECT_FALSE(bench.device.failure().failed());
+  Passed passed;
+  values(passed.values);
+  t.Backward(made);
+  bench.Finish();
+  const PlanesView gradient = t.LeafGradient(image);
+  ForEach(shape, [&](int c, int y, int x) { passed.gradient.push_back(At(gradient, c, y, x)); });
+  return passed;
+}
+
+// An image in windows: the values are those of the whole image, but for `tolerance` of one and one, and the gradient is
+// the same but for the order of sums, and in half for where each window rounds. `whole` looks less far than the whole
+// network, so that small windows do.
+template <class Score>
+void ExpectWindowsChangeNothing(TrunkSpec whole, double tolerance, Score score) {
   whole.whole_pixels_gradient = 0;
   TrunkSpec windowed = whole;
-  windowed.whole_pixels_gradient = 2'000;
   const Shape shape{57, 43, 3};
   for (const Precision precision : {Precision::kExact, Precision::kFast}) {
-    if (precision == Precision::kFast) windowed.whole_pixels_gradient = 1'000;
+    windowed.whole_pixels_gradient = precision == Precision::kFast ? 1'000 : 2'000;
     ASSERT_FALSE(TrunkWindows(windowed, FeatureLayout::kPixels, precision, shape.width, shape.height, /*gradient=*/true)
                      .whole());
-    std::vector<float> taps[2], gradients[2];
-    for (const bool in_windows : {false, true}) {
-      TrunkBench bench(in_windows ? windowed : whole, precision);
-      CudaTape t = bench.MakeTape();
-      auto image = t.MakeOwn<true>(shape);
-      auto other = t.MakeOwn<false>(shape);
-      Randomise(t, image, 1);
-      Randomise(t, other, 2);
-      const UnitLength length{0.0, 1e-10};
-      const auto distances = TapDistances(t, bench.use, {kColor, length, false}, other, image);
-      Scalar<true> score;
-      for (const Planes<true>& tap : distances) {
-        auto mean = Mean(t, tap);
-        score = score.empty() ? mean : MapScalars(t, Plus{}, score, mean);
-      }
-      bench.Finish();
-      EXPECT_FALSE(bench.device.failure().failed());
-      for (const Planes<true>& tap : distances) {
-        const PlanesView view = t.View(tap);
-        ForEach(view.shape, [&](int c, int y, int x) { taps[in_windows].push_back(At(view, c, y, x)); });
-      }
-      t.Backward(score);
-      bench.Finish();
-      const PlanesView gradient = t.LeafGradient(image);
-      ForEach(shape, [&](int c, int y, int x) { gradients[in_windows].push_back(At(gradient, c, y, x)); });
+    const Passed expected = PassThrough(whole, precision, shape, score);
+    const Passed seen = PassThrough(windowed, precision, shape, score);
+    ASSERT_EQ(seen.values.size(), expected.values.size());
+    ASSERT_FALSE(seen.values.empty());
+    for (std::size_t i = 0; i < seen.values.size(); ++i) {
+      ASSERT_NEAR(seen.values[i], expected.values[i], tolerance * (1.0 + std::fabs(expected.values[i]))) << i;
     }
-    EXPECT_EQ(taps[0], taps[1]);
     double size = 0.0;
-    for (const float g : gradients[0]) size = std::fmax(size, std::fabs(g));
+    for (const float g : expected.gradient) size = std::fmax(size, std::fabs(g));
     ASSERT_GT(size, 0.0);
-    const double tolerance = precision == Precision::kFast ? 5e-3 : 2e-6;
-    for (std::size_t i = 0; i < gradients[0].size(); ++i) {
-      ASSERT_NEAR(gradients[0][i], gradients[1][i], tolerance * size) << i;
+    const double of_gradient = precision == Precision::kFast ? 5e-3 : 2e-6;
+    for (std::size_t i = 0; i < seen.gradient.size(); ++i) {
+      ASSERT_NEAR(seen.gradient[i], expected.gradient[i], of_gradient * size) << i;
     }
   }
+}
+
+TEST(TrunkOps, WindowsChangeNoDistance) {
+  TrunkSpec spec = kVgg16Trunk;
+  spec.convs = std::span(kVgg16Convs).first(4);
+  ExpectWindowsChangeNothing(spec, 0.0,
+                             [](CudaTape& t, const TrunkUse& use, const auto& other, const auto& image, auto& values) {
+                               const auto distances = TapDistances(t, use, {kColor, {0.0, 1e-10}, false}, other, image);
+                               Scalar<true> score;
+                               for (const Planes<true>& tap : distances) {
+                                 auto mean = Mean(t, tap);
+                                 score = score.empty() ? mean : MapScalars(t, Plus{}, score, mean);
+                               }
+                               values = [&t, distances](std::vector<double>& to) {
+                                 for (const Planes<true>& tap : distances) {
+                                   const PlanesView view = t.View(tap);
+                                   ForEach(view.shape, [&](int c, int y, int x) { to.push_back(At(view, c, y, x)); });
+                                 }
+                               };
+                               return score;
+                             });
+}
+
+// Moments are merged of those of the windows, which are sums of floats.
+TEST(TrunkOps, WindowsChangeNoMoments) {
+  TrunkSpec spec = kVgg16SmoothTrunk;
+  spec.convs = std::span(kVgg16Convs).first(4);
+  ExpectWindowsChangeNothing(
+      spec, 1e-6, [](CudaTape& t, const TrunkUse& use, const auto& other, const auto& image, auto& values) {
+        const auto taps = TapMoments(t, use, kColor, other, image);
+        Scalar<true> score;
+        for (const auto& m : taps) {
+          const auto one = MapScalars(t, Linear{0.0, 1.0}, m.reference_mean);
+          auto mean = MeanOf(t, MapScalars(t, DistsChannel{}, one, one, m.reference_mean, m.reference_variance,
+                                           m.distorted_mean, m.distorted_variance, m.difference_variance));
+          score = score.empty() ? mean : MapScalars(t, Plus{}, score, mean);
+        }
+        values = [&t, taps](std::vector<double>& to) {
+          for (const auto& tap : taps) {
+            const MomentValues of = trunk_internal::ValuesOf(t, tap);
+            for (const double* moment : {of.reference_mean, of.reference_variance, of.distorted_mean,
+                                         of.distorted_variance, of.difference_variance}) {
+              to.insert(to.end(), moment, moment + tap.distorted_mean.count());
+            }
+          }
+        };
+        return score;
+      });
 }
 
 // 5 x 5, windows of 3 at stride 2 that share a row and a column; the centre is the maximum of all four, and a tie in
