@@ -14,7 +14,7 @@ struct Region {
   int width = 0;
   int height = 0;
 
-  std::int64_t count() const { return std::int64_t{width} * height; }
+  constexpr std::int64_t count() const { return std::int64_t{width} * height; }
 };
 
 // Where the moments of every channel go, and where their gradients come from.
