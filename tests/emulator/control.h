@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-// How much is alive: memory, streams, events and FFT plans.
+// How much is alive: memory, streams, events, graphs and FFT plans.
 std::int64_t EmulatedAllocationCount();
 
 // From now on an allocation above this fails, of the device or of the host.
@@ -15,12 +15,13 @@ void LimitEmulatedMemory(std::int64_t bytes_each);
 // The devices from now on, each with so much memory; none: cudaErrorNoDevice. At first there is one, of 1 GiB.
 void SetEmulatedDevices(const std::vector<std::int64_t>& memory_bytes);
 
-// Makes the n-th launch, copy, fill or FFT from now fail with `error` where it is queued, and not run; n = 1: the next.
-// Sticky: all later calls fail with it too, until ForgetEmulatedFailure, which stands for a new process; only what
-// tells of devices still answers, and what destroys still destroys.
+// Makes the n-th launch, copy, fill, FFT or launch of a graph from now fail with `error` where it is queued, and not
+// run; n = 1: the next. Sticky: all later calls fail with it too, until ForgetEmulatedFailure, which stands for a new
+// process; only what tells of devices still answers, and what destroys still destroys.
 void FailEmulatedWork(std::int64_t n, cudaError_t error, bool sticky);
 void ForgetEmulatedFailure();
-// How many launches, copies, fills and FFTs there were, those that failed included.
+// How many there were, those that failed included. A graph counts once when it is launched, and its work when it is
+// captured.
 std::int64_t EmulatedWorkCount();
 
 // Whether cuDNN supports no convolution at all; at first it does.

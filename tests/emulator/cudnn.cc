@@ -162,6 +162,7 @@ std::vector<float> Transposed(const Work& work) {
 }
 
 void Run(const Work& work) {
+  CheckStillOwned(work.workspace, work.workspace_bytes);
   const cudnnFilterStruct& f = work.filter;
   const cudnnDataType_t type = f.type;
   const std::vector<float> weights = Transposed(work);

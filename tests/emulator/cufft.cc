@@ -64,7 +64,15 @@ struct Plan {
 };
 
 std::map<cufftHandle, Plan> plans;
-cufftHandle next_plan = 1;
+
+// The lowest that is free: who keeps a handle beyond its plan meets another one's.
+cufftHandle NextHandle() {
+  cufftHandle next = 1;
+  for (const auto& [handle, plan] : plans) {
+    if (handle == next) ++next;
+  }
+  return next;
+}
 
 template <class Sample>
 std::vector<Sample> Gather(const Side& side, std::int64_t batch, const Sample* from) {
@@ -203,7 +211,9 @@ cufftResult Execute(cufftHandle handle, cufftType type, bool forward, void* in, 
     }
     if (plan.work_area == nullptr) return CUFFT_NO_WORKSPACE;
     const bool padded = in == out && plan.transform->dense && type != CUFFT_C2C;
+    const bool owned = WhereIs(plan.work_area, 1) == Where::kDevice;  // tests may give any memory
     const auto work = [=, transform = padded ? Padded(*plan.transform) : *plan.transform, area = plan.work_area] {
+      if (owned) CheckStillOwned(area, transform.work_bytes());
       std::fill_n(static_cast<float*>(area), transform.work_bytes() / sizeof(float), kNaN);
       Run(transform, forward, in, out);
     };
@@ -221,7 +231,7 @@ using namespace likeness::emulator;  // NOLINT
 cufftResult cufftCreate(cufftHandle* plan) {
   const std::lock_guard lock(DeviceMutex());
   if (Finish(Broken()) != cudaSuccess) return CUFFT_SETUP_FAILED;
-  *plan = next_plan++;
+  *plan = NextHandle();
   plans[*plan];
   CountHandles(1);
   return CUFFT_SUCCESS;
@@ -249,6 +259,8 @@ cufftResult cufftMakePlanMany(cufftHandle handle, int rank, int* n, int* inembed
                               int ostride, int odist, cufftType type, int batch, std::size_t* work_bytes) {
   return CallPlan(handle, [&](Plan& plan) {
     if (plan.transform) return CUFFT_INVALID_PLAN;
+    // Its tables would be allocated.
+    if (Finish(UnsafeWhileCapturing()) != cudaSuccess) return CUFFT_INTERNAL_ERROR;
     Transform transform;
     const cufftResult described =
         Describe(rank, n, inembed, istride, idist, onembed, ostride, odist, type, batch, &transform);

@@ -1,5 +1,6 @@
 // Errors, devices, memory and copies.
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -79,6 +80,7 @@ Where WhereIs(const void* data, std::size_t bytes) {
 cudaError_t Allocate(void** data, std::size_t bytes, int device) {
   *data = nullptr;
   if (bytes == 0) return cudaSuccess;
+  if (const cudaError_t unsafe = UnsafeWhileCapturing(); unsafe != cudaSuccess) return unsafe;
   const auto wanted = static_cast<std::int64_t>(bytes);
   if (wanted > bytes_each || (device >= 0 && wanted > FreeBytes(device))) return cudaErrorMemoryAllocation;
   if (posix_memalign(data, 256, bytes) != 0) return cudaErrorMemoryAllocation;
@@ -92,10 +94,17 @@ cudaError_t Release(void* data, Where where) {
   const auto found = allocations.find(static_cast<const std::byte*>(data));
   if (found == allocations.end() || (found->second.device < 0) != (where == Where::kPinned))
     return cudaErrorInvalidValue;
+  if (const cudaError_t unsafe = UnsafeWhileCapturing(); unsafe != cudaSuccess) return unsafe;
   RunAll();
   allocations.erase(found);
   std::free(data);
   return cudaSuccess;
+}
+
+void CheckStillOwned(const void* data, std::size_t bytes) {
+  if (bytes == 0 || WhereIs(data, bytes) == Where::kDevice) return;
+  std::fprintf(stderr, "emulator: work runs in memory that was released after it was enqueued\n");
+  std::abort();
 }
 
 void CountHandles(int change) { handle_count += change; }
@@ -156,12 +165,26 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorECCUncorrectable";
     case cudaErrorInvalidResourceHandle:
       return "cudaErrorInvalidResourceHandle";
+    case cudaErrorIllegalState:
+      return "cudaErrorIllegalState";
     case cudaErrorNotReady:
       return "cudaErrorNotReady";
     case cudaErrorIllegalAddress:
       return "cudaErrorIllegalAddress";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureUnmatched:
+      return "cudaErrorStreamCaptureUnmatched";
+    case cudaErrorStreamCaptureIsolation:
+      return "cudaErrorStreamCaptureIsolation";
+    case cudaErrorStreamCaptureImplicit:
+      return "cudaErrorStreamCaptureImplicit";
+    case cudaErrorStreamCaptureWrongThread:
+      return "cudaErrorStreamCaptureWrongThread";
     case cudaErrorUnknown:
       return "cudaErrorUnknown";
   }
@@ -246,6 +269,9 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     if (target == Where::kBroken || source == Where::kBroken || to_device != (target == Where::kDevice) ||
         from_device != (source == Where::kDevice)) {
       return cudaErrorInvalidValue;
+    }
+    if (IsCapturing(stream) && (source == Where::kPageable || target == Where::kPageable)) {
+      return RefuseCapture(stream, cudaErrorStreamCaptureUnsupported);
     }
     if (source == Where::kPageable) {
       // Read before the call returns.

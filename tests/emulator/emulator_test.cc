@@ -377,6 +377,110 @@ TEST(Emulator, FailsTheWorkThatItIsToldTo) {
   EXPECT_THAT(values.Values(), ElementsAre(2.0f));
 }
 
+TEST(Emulator, GraphsRunWhatWasCaptured) {
+  const Device values(std::vector<float>{1.0f});
+  const Pinned in(10.0f);
+  const Stream stream;
+  const std::int64_t alive = EmulatedAllocationCount();
+  ASSERT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(cudaMemcpyAsync(values.data(), in.data(), sizeof(float), cudaMemcpyHostToDevice, stream), cudaSuccess);
+  EmulateLaunch(stream, AddKernel, 1, 1, values.data(), 1.0f);
+  cudaGraph_t graph = nullptr;
+  ASSERT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+  cudaGraphExec_t exec = nullptr;
+  ASSERT_EQ(cudaGraphInstantiate(&exec, graph, 0), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_THAT(values.Values(), ElementsAre(1.0f));
+  for (const float value : {10.0f, 20.0f}) {
+    *in = value;
+    EXPECT_EQ(cudaGraphLaunch(exec, stream), cudaSuccess);
+    EmulateLaunch(stream, AddKernel, 1, 1, values.data(), 100.0f);
+    EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+    EXPECT_THAT(values.Values(), ElementsAre(value + 101.0f));
+  }
+  EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+  EXPECT_EQ(cudaGraphExecDestroy(exec), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaGraphLaunch(exec, stream), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidValue);
+  EXPECT_EQ(EmulatedAllocationCount(), alive);
+}
+
+TEST(Emulator, RefusesWhatACaptureMayNotDo) {
+  const Device values(std::vector<float>{1.0f});
+  const Stream stream, other;
+  const Event event, recorded;
+  float pageable = 0.0f;
+  void* data = nullptr;
+  ASSERT_EQ(cudaEventRecord(recorded, other), cudaSuccess);
+  cudaGraph_t graph = nullptr;
+  const auto begin = [&](cudaStreamCaptureMode mode) {
+    (void)cudaGetLastError();
+    ASSERT_EQ(cudaStreamBeginCapture(stream, mode), cudaSuccess);
+    EmulateLaunch(stream, AddKernel, 1, 1, values.data(), 1.0f);
+    EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+  };
+  const auto end = [&] {
+    const cudaError_t error = cudaStreamEndCapture(stream, &graph);
+    EXPECT_EQ(graph == nullptr, error != cudaSuccess);
+    if (graph != nullptr) {
+      EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+    }
+    return error;
+  };
+  const auto spoils = [&](auto call, cudaError_t error) {
+    begin(cudaStreamCaptureModeThreadLocal);
+    EXPECT_EQ(call(), error);
+    EmulateLaunch(stream, AddKernel, 1, 1, values.data(), 1.0f);
+    EXPECT_EQ(cudaGetLastError(), cudaErrorStreamCaptureInvalidated);
+    EXPECT_EQ(end(), cudaErrorStreamCaptureInvalidated);
+  };
+  spoils([&] { return cudaStreamSynchronize(stream); }, cudaErrorStreamCaptureUnsupported);
+  spoils([&] { return cudaStreamQuery(stream); }, cudaErrorStreamCaptureUnsupported);
+  spoils([&] { return cudaEventRecord(event, stream); }, cudaErrorStreamCaptureUnsupported);
+  spoils([&] { return cudaStreamWaitEvent(stream, recorded, 0); }, cudaErrorStreamCaptureIsolation);
+  spoils([&] { return cudaMalloc(&data, 1); }, cudaErrorStreamCaptureUnsupported);
+  spoils([&] { return cudaFree(values.data()); }, cudaErrorStreamCaptureUnsupported);
+  spoils([&] { return cudaMemcpyAsync(values.data(), &pageable, 4, cudaMemcpyHostToDevice, stream); },
+         cudaErrorStreamCaptureUnsupported);
+
+  // Another thread may allocate unless the mode is global; so may this one when it is relaxed.
+  const auto allocate = [&] {
+    cudaError_t error = cudaMalloc(&data, 1);
+    if (error == cudaSuccess) error = cudaFree(data);
+    return error;
+  };
+  cudaError_t error = cudaSuccess;
+  for (const auto mode : {cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeGlobal}) {
+    const bool global = mode == cudaStreamCaptureModeGlobal;
+    begin(mode);
+    std::thread([&] { error = allocate(); }).join();
+    EXPECT_EQ(error, global ? cudaErrorStreamCaptureUnsupported : cudaSuccess);
+    EXPECT_EQ(end(), global ? cudaErrorStreamCaptureInvalidated : cudaSuccess);
+  }
+  begin(cudaStreamCaptureModeRelaxed);
+  EXPECT_EQ(allocate(), cudaSuccess);
+  EXPECT_EQ(end(), cudaSuccess);
+
+  begin(cudaStreamCaptureModeThreadLocal);
+  EXPECT_EQ(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaErrorIllegalState);
+  std::thread([&] { error = cudaStreamEndCapture(stream, &graph); }).join();
+  EXPECT_EQ(error, cudaErrorStreamCaptureWrongThread);
+  EXPECT_EQ(end(), cudaSuccess);
+  EXPECT_EQ(end(), cudaErrorIllegalState);
+  EXPECT_EQ(cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeThreadLocal), cudaErrorStreamCaptureUnsupported);
+  // A stream that waits for the null stream would hold it up.
+  cudaStream_t blocking = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&blocking, cudaStreamDefault), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(blocking, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(cudaMemsetAsync(values.data(), 0, 4, nullptr), cudaErrorStreamCaptureImplicit);
+  EXPECT_EQ(cudaStreamDestroy(blocking), cudaSuccess);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorStreamCaptureImplicit);
+  EXPECT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_THAT(values.Values(), ElementsAre(1.0f));
+}
+
 TEST(Emulator, ManyHostThreads) {
   std::vector<std::thread> hosts;
   for (int host = 0; host < 4; ++host) {

@@ -48,11 +48,21 @@ cudaError_t Release(void* data, Where where);
 // Counts things that are not memory for EmulatedAllocationCount.
 void CountHandles(int change);
 
-// Queues a launch, copy, fill or FFT. Fails, and does not run it, when a test asked for that.
+// Queues a launch, copy, fill or FFT, or adds it to what the stream captures. Fails, and does not run it, when a test
+// asked for that.
 cudaError_t Enqueue(cudaStream_t stream, std::function<void()> work);
 // Runs what is queued, on all streams or up to the end of one.
 void RunAll();
 void RunStream(cudaStream_t stream);
+
+// Whether what the stream is given lands in a graph.
+bool IsCapturing(cudaStream_t stream);
+// Spoils what the stream captures, and returns the error.
+cudaError_t RefuseCapture(cudaStream_t stream, cudaError_t error);
+// What an allocation or the like fails with while somebody captures; it spoils the capture. cudaSuccess: nobody does.
+cudaError_t UnsafeWhileCapturing();
+// Of work that runs: aborts when memory that it was given has been released since.
+void CheckStillOwned(const void* data, std::size_t bytes);
 
 // Whether this piece of work is one that shall fail, and with what.
 cudaError_t CountWork();
