@@ -12,6 +12,13 @@ constexpr std::int64_t RoundUp(std::int64_t bytes) {
 
 }  // namespace
 
+Failure EnqueueAll(std::span<const Launch> launches, cudaStream_t stream) {
+  for (const Launch& launch : launches) {
+    LIKENESS_CUDA_RETURN_IF_FAILED(launch.kind->launch(launch.entries, stream));
+  }
+  return {};
+}
+
 void Launches::Clear() {
   used_ = needed_ = 0;
   entries_.clear();
@@ -77,10 +84,13 @@ void Launches::MergeHeads(const LaunchKind& kind) {
   for (Lane& lane : lanes_) {
     if (!Join(lane, kind, blocks)) break;
   }
-  Merged launch{&kind, used_, 0, static_cast<int>(joined_.size()), static_cast<int>(blocks)};
-  launch.first_blocks_at = RoundUp(used_ + launch.count * std::int64_t{kind.entry_bytes});
-  std::byte* entry = host_ + launch.entries_at;
-  auto* first_blocks = reinterpret_cast<int*>(host_ + launch.first_blocks_at);
+  const auto count = static_cast<int>(joined_.size());
+  const std::int64_t first_blocks_at = RoundUp(used_ + count * std::int64_t{kind.entry_bytes});
+  merged_.push_back({&kind,
+                     {kind.equal == nullptr ? nullptr : host_ + used_, device_ + used_, count,
+                      reinterpret_cast<const int*>(device_ + first_blocks_at), static_cast<int>(blocks)}});
+  std::byte* entry = host_ + used_;
+  auto* first_blocks = reinterpret_cast<int*>(host_ + first_blocks_at);
   int block = 0;
   for (const std::size_t i : joined_) {
     const Step& step = steps_[i];
@@ -90,8 +100,7 @@ void Launches::MergeHeads(const LaunchKind& kind) {
     block += static_cast<int>(step.grid.count());
   }
   *first_blocks = block;
-  used_ = RoundUp(launch.first_blocks_at + (launch.count + 1) * std::int64_t{sizeof(int)});
-  merged_.push_back(launch);
+  used_ = RoundUp(first_blocks_at + (count + 1) * std::int64_t{sizeof(int)});
 }
 
 void Launches::Merge() {
@@ -108,20 +117,12 @@ void Launches::Merge() {
   }
 }
 
-Failure Launches::Submit(cudaStream_t stream) {
-  launch_count_ = 0;
+Failure Launches::UploadAsync(cudaStream_t stream) {
   if (overflowed()) return Check(cudaErrorMemoryAllocation, "Launches: the table is full", __FILE__, __LINE__);
   if (steps_.empty()) return {};
   Merge();
-  LIKENESS_CUDA_RETURN_IF_FAILED(
+  return LIKENESS_CUDA_CHECK(
       cudaMemcpyAsync(device_, host_, static_cast<std::size_t>(used_), cudaMemcpyHostToDevice, stream));
-  for (const Merged& launch : merged_) {
-    const Entries entries{host_ + launch.entries_at, device_ + launch.entries_at, launch.count,
-                          reinterpret_cast<const int*>(device_ + launch.first_blocks_at), launch.block_count};
-    ++launch_count_;
-    LIKENESS_CUDA_RETURN_IF_FAILED(launch.kind->launch(entries, stream));
-  }
-  return {};
 }
 
 }  // namespace likeness::cuda

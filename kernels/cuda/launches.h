@@ -2,12 +2,13 @@
 // launch over a table of their arguments, so that pairs of any mix of sizes ride together.
 //
 // A program runs on the host once for each pair and notes its launches in the pair's lane. Lanes share no memory of the
-// GPU, so the order between them is free; the order within a lane is kept. Submit takes the heads of the lanes, puts
-// those with the same kernel into one launch, and goes on. The arguments of all launches travel in one copy.
+// GPU, so the order between them is free; the order within a lane is kept. UploadAsync takes the heads of the lanes,
+// puts those with the same kernel into one launch, and goes on. The arguments of all launches travel in one copy.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/cuda/failure.h"
@@ -24,7 +25,7 @@ struct Grid {
 
 // All entries of one launch, on the host and on the device.
 struct Entries {
-  const std::byte* host;
+  const std::byte* host;  // null where the kind does not say that it reads them (LaunchKind::equal)
   const std::byte* device;
   int count;
   // Entry i has blocks [first_blocks[i], first_blocks[i + 1]); in the memory of the GPU.
@@ -37,7 +38,18 @@ struct LaunchKind {
   int entry_bytes;
   // Enqueues one launch over all entries.
   Failure (*launch)(const Entries& entries, cudaStream_t stream);
+  // Null: what `launch` enqueues follows from the other members of Entries alone. Else it reads the entries on the host
+  // too, and this says whether two are equal: the same is enqueued for equal ones.
+  bool (*equal)(const std::byte* a, const std::byte* b) = nullptr;
 };
+
+struct Launch {
+  const LaunchKind* kind;
+  Entries entries;
+};
+
+// Enqueues them on `stream`; does not wait. After a failure the rest is not enqueued.
+Failure EnqueueAll(std::span<const Launch> launches, cudaStream_t stream);
 
 // Not thread safe. Reused from batch to batch: vectors keep their capacity.
 class Launches {
@@ -69,11 +81,10 @@ class Launches {
   bool overflowed() const { return needed_ > capacity_; }
   void DropLane();
 
-  // Uploads the table and enqueues all launches on `stream`; does not wait. After a failure the rest is not enqueued.
-  Failure Submit(cudaStream_t stream);
-
-  // Of the last Submit.
-  int launch_count() const { return launch_count_; }
+  // Makes launches of what was noted, and uploads their table on `stream`; does not wait.
+  Failure UploadAsync(cudaStream_t stream);
+  // What remains to be enqueued then, until Clear.
+  std::span<const Launch> merged() const { return merged_; }
   // Noted since Clear.
   int step_count() const;
 
@@ -91,14 +102,6 @@ class Launches {
     std::int64_t data_end = 0;
     std::int64_t needed = 0;  // before the lane began
   };
-  struct Merged {
-    const LaunchKind* kind;
-    std::int64_t entries_at;
-    std::int64_t first_blocks_at;
-    int count;
-    int block_count;
-  };
-
   void Merge();
   void MergeHeads(const LaunchKind& kind);
   bool Join(Lane& lane, const LaunchKind& kind, std::int64_t& blocks);
@@ -107,13 +110,12 @@ class Launches {
   std::byte* device_ = nullptr;
   std::int64_t capacity_ = 0;
   std::int64_t used_ = 0;    // of the table: data, and entries once merged
-  std::int64_t needed_ = 0;  // bound on what Submit will use
+  std::int64_t needed_ = 0;  // bound on what UploadAsync will use
   std::vector<std::byte> entries_;
   std::vector<Step> steps_;
   std::vector<Lane> lanes_;
-  std::vector<Merged> merged_;
+  std::vector<Launch> merged_;
   std::vector<std::size_t> joined_;  // steps of the launch that is being merged
-  int launch_count_ = 0;
 };
 
 }  // namespace likeness::cuda

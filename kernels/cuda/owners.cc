@@ -43,6 +43,28 @@ Failure Event::ElapsedMs(const Event& start, float* out) const {
   return LIKENESS_CUDA_CHECK(cudaEventElapsedTime(out, start.event_, event_));
 }
 
+// Thread-local: an allocation by this thread would be a mistake of ours and spoils the capture, while other slots'
+// threads allocate when they like.
+Failure Graph::Capture(cudaStream_t stream, const std::function<Failure()>& enqueue, Graph* out) {
+  LIKENESS_CUDA_RETURN_IF_FAILED(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+  Failure failure = enqueue();
+  cudaGraph_t recorded = nullptr;
+  const Failure ended = LIKENESS_CUDA_CHECK(cudaStreamEndCapture(stream, &recorded));
+  // A library does not tell that its call may not be captured; the runtime does.
+  if (failure.code == cudaErrorUnknown && ended.failed()) failure.code = ended.code;
+  if (!failure.failed()) failure = ended;
+  Graph made;
+  if (!failure.failed()) failure = LIKENESS_CUDA_CHECK(cudaGraphInstantiate(&made.graph_, recorded, 0));
+  if (recorded != nullptr) Report(LIKENESS_CUDA_CHECK(cudaGraphDestroy(recorded)));
+  LIKENESS_CUDA_RETURN_IF_FAILED(failure);
+  *out = std::move(made);
+  return {};
+}
+Graph::~Graph() {
+  if (graph_ != nullptr) Report(LIKENESS_CUDA_CHECK(cudaGraphExecDestroy(graph_)));
+}
+Failure Graph::LaunchAsync(cudaStream_t stream) const { return LIKENESS_CUDA_CHECK(cudaGraphLaunch(graph_, stream)); }
+
 Failure DeviceBuffer::Create(std::int64_t bytes, DeviceBuffer* out) {
   DeviceBuffer made;
   void* data = nullptr;

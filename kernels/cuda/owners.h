@@ -1,4 +1,4 @@
-// Owners of a stream, an event and buffers. Move only: a copy could not say on which stream it was made.
+// Owners of a stream, an event, a graph and buffers. Move only: a copy could not say on which stream it was made.
 //
 // Each has `static Failure Create(..., T* out)`; *out is untouched after a failure. A default-made owner owns nothing.
 // Destructors print a failed release to stderr and go on. An owner must not outlive the work that uses what it owns:
@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <utility>
 
 #include "kernels/cuda/failure.h"
@@ -54,6 +55,28 @@ class Event {
 
  private:
   cudaEvent_t event_ = nullptr;
+};
+
+// Work of a stream that was recorded, to be launched any number of times.
+class Graph {
+ public:
+  // Records what `enqueue` puts on the stream, which does not run, and makes it ready. The calling thread may not
+  // allocate meanwhile, nor wait for the stream; other threads may do as they please. The stream is as before in any
+  // case.
+  static Failure Capture(cudaStream_t stream, const std::function<Failure()>& enqueue, Graph* out);
+  Graph() = default;
+  Graph(Graph&& other) noexcept : graph_(std::exchange(other.graph_, nullptr)) {}
+  Graph& operator=(Graph&& other) noexcept {
+    std::swap(graph_, other.graph_);
+    return *this;
+  }
+  ~Graph();
+
+  // With the addresses and arguments that were recorded, and what lies there now.
+  Failure LaunchAsync(cudaStream_t stream) const;
+
+ private:
+  cudaGraphExec_t graph_ = nullptr;
 };
 
 // Memory of the GPU. Create and the destructor may wait for the whole device: not for the scoring path.

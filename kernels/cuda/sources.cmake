@@ -2,6 +2,7 @@
 # LIKENESS_CUDA_ROOT is the root of the repository, LIKENESS_CUDNN says whether there is cuDNN, and
 # cmake/LikenessKernels.cmake has stamped the units and tables of metrics.
 set(LIKENESS_CUDA_SOURCES
+    ${LIKENESS_CUDA_ROOT}/kernels/cuda/graph_cache.cc
     ${LIKENESS_CUDA_ROOT}/kernels/cuda/launches.cc
     ${LIKENESS_CUDA_ROOT}/kernels/cuda/owners.cc
     ${LIKENESS_CUDA_ROOT}/kernels/cuda/probe.cc

@@ -21,6 +21,8 @@ struct EngineOptions {
   int slots_per_device = 3;
   // Memory of the GPU that one slot takes; less where the GPU has less free.
   std::int64_t slot_bytes = std::int64_t{2} << 30;
+  // Whether batches that come again are replayed as CUDA graphs. The results are the same.
+  bool graphs = true;
 };
 
 // Some metrics of one pair.

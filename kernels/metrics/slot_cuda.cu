@@ -227,7 +227,13 @@ Failure Slot::Enqueue(const SlotSizes& used) {
   LIKENESS_CUDA_RETURN_IF_FAILED(
       cudaMemcpyAsync(device_.data(), staged_input_.data(), used.input_bytes, cudaMemcpyHostToDevice, stream));
   LIKENESS_CUDA_RETURN_IF_FAILED(marks_[1].RecordAsync(stream));
-  LIKENESS_CUDA_RETURN_IF_FAILED(launches_.Submit(stream));
+  LIKENESS_CUDA_RETURN_IF_FAILED(launches_.UploadAsync(stream));
+  if (uses_graphs_) {
+    const std::int64_t generation = fft_plans_.generation() + conv_plans_.generation();
+    LIKENESS_CUDA_RETURN_IF_FAILED(graphs_.Run(launches_.merged(), generation, stream));
+  } else {
+    LIKENESS_CUDA_RETURN_IF_FAILED(EnqueueAll(launches_.merged(), stream));
+  }
   LIKENESS_CUDA_RETURN_IF_FAILED(marks_[2].RecordAsync(stream));
   LIKENESS_CUDA_RETURN_IF_FAILED(cudaMemcpyAsync(staged_output_.data(), device_.data() + sizes_.input_bytes,
                                                  used.output_bytes, cudaMemcpyDeviceToHost, stream));

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cuda/graph_cache.h"
 #include "kernels/cuda/launches.h"
 #include "kernels/cuda/owners.h"
 #include "kernels/metrics/program_cuda.h"
@@ -90,8 +91,9 @@ struct StageTimes {
 };
 
 // Owns a stream, page-locked staging and one block of device memory, all made in Create; scoring allocates on the host
-// for results, and on the GPU for plans of transforms and filter banks of a size not seen lately, and for a work area
-// larger than sizes.library_bytes. Movable. One thread at a time. Work of two slots overlaps.
+// for results, and on the GPU for plans of transforms and filter banks of a size not seen lately, for the graph of a
+// batch that comes a second time, and for a work area larger than sizes.library_bytes. Movable. One thread at a time.
+// Work of two slots overlaps.
 class Slot {
  public:
   // `trunks`: of the same GPU, which must outlive the slot; null where no learned metric is asked for.
@@ -106,9 +108,13 @@ class Slot {
   Failure Score(std::span<PairTask* const> tasks, int* count);
 
   // Launches of the last batch, and the steps that they did.
-  int launch_count() const { return launches_.launch_count(); }
+  int launch_count() const { return static_cast<int>(launches_.merged().size()); }
   int step_count() const { return launches_.step_count(); }
   const StageTimes& times() const { return times_; }
+
+  // Whether batches that come again are replayed as graphs; at first they are. The results are the same.
+  void UseGraphs(bool use) { uses_graphs_ = use; }
+  const GraphCache& graphs() const { return graphs_; }
 
  private:
   // `used`: by the pairs before this one.
@@ -129,6 +135,9 @@ class Slot {
   ConvPlans conv_plans_;
   const DeviceTrunks* trunks_ = nullptr;
   Launches launches_;
+  // Only of calls that the plans above made as they are now.
+  GraphCache graphs_;
+  bool uses_graphs_ = true;
   Workspace workspace_;
   // Before the upload, after it, after the last launch, after the download.
   Event marks_[4];

@@ -95,6 +95,14 @@ const LaunchKind& KindOf() {
   return kKind;
 }
 
+// Of a library's calls, which `launch` reads on the host: what differs in them differs in a graph.
+template <class Call>
+constexpr LaunchKind CallKind(Failure (*launch)(const Entries& entries, cudaStream_t stream)) {
+  return {sizeof(Call), launch, [](const std::byte* a, const std::byte* b) {
+            return *reinterpret_cast<const Call*>(a) == *reinterpret_cast<const Call*>(b);
+          }};
+}
+
 class FftPlans;
 class DeviceBanks;
 class ConvPlans;
@@ -142,7 +150,7 @@ class Cuda {
     Note(kernel, grid, true);
   }
 
-  // What is no kernel of ours: a library's call. `kind` and `call` as in Launches.
+  // What is no kernel of ours: a library's call. `kind` is by CallKind.
   template <class Call>
   void Add(const LaunchKind& kind, const Call& call) {
     static_assert(std::is_trivially_copyable_v<Call>);

@@ -43,7 +43,8 @@ struct Bench {
   // Runs what was noted.
   void Finish() {
     EXPECT_FALSE(device.failure().failed()) << device.failure().expression;
-    EXPECT_FALSE(launches.Submit(nullptr).failed());
+    EXPECT_FALSE(launches.UploadAsync(nullptr).failed());
+    EXPECT_FALSE(EnqueueAll(launches.merged(), nullptr).failed());
     launches.Clear();
     launches.BeginLane();
   }

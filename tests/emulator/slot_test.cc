@@ -122,6 +122,7 @@ TEST(Slot, KeepsTheWorkAreaOfTransforms) {
     if (has_room) sizes.library_bytes = 1 << 20;
     Slot slot;
     ASSERT_FALSE(Slot::Create(0, sizes, &slot).failed());
+    slot.UseGraphs(false);
     std::int64_t before = EmulatedAllocationCount();
     for (const bool first : {true, false}) {
       int count = 0;

@@ -80,6 +80,7 @@ TEST(TrunkSlot, AllocatesForANewShapeOnly) {
     const Job job("dists", 33, 31);
     Slot slot;
     ASSERT_FALSE(testing::CreateSlot(SizesFor(job.asked.task), &slot).failed());
+    slot.UseGraphs(false);
     std::vector<PairResult> results;
     WorkOf(slot, "dists", 1, &results);
     const std::int64_t warm = EmulatedAllocationCount();

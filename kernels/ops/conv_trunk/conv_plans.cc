@@ -115,6 +115,7 @@ struct ConvPlans::Impl {
   std::int64_t work_bytes = 0;
   DeviceBuffer larger_area;  // then that is it
   std::list<Plan> plans;     // most recently used first
+  std::int64_t generation = 0;
 
   Plan& Find(const Key& key);
   Failure Make(Plan& plan);
@@ -172,6 +173,7 @@ Failure ConvPlans::Impl::Make(Plan& plan) {
     // What is enqueued uses the old one until CUDA has waited for it.
     DeviceBuffer larger;
     LIKENESS_CUDA_RETURN_IF_FAILED(DeviceBuffer::Create(plan.workspace_bytes, &larger));
+    ++generation;
     larger_area = std::move(larger);
     work_area = larger_area.data();
     work_bytes = larger_area.size_bytes();
@@ -228,10 +230,14 @@ Failure ConvPlans::Run(const ConvShape& shape, const ConvArguments& first, int c
 
 void ConvPlans::Trim() {
   if (impl_ == nullptr) return;
+  const std::size_t before = impl_->plans.size();
   // There may be memory the next time.
   impl_->plans.remove_if([](const Plan& plan) { return plan.failure.code == cudaErrorMemoryAllocation; });
   while (impl_->plans.size() > kMostPlans) impl_->plans.pop_back();
+  if (impl_->plans.size() < before) ++impl_->generation;
 }
+
+std::int64_t ConvPlans::generation() const { return impl_ == nullptr ? 0 : impl_->generation; }
 
 bool HasCudnn() { return true; }
 

@@ -31,6 +31,8 @@ struct ConvArguments {
   void* out = nullptr;
   float scale = 1.0f;
   bool accumulate = false;
+
+  friend bool operator==(const ConvArguments&, const ConvArguments&) = default;
 };
 
 // Of one slot: a handle of cuDNN on its stream, what describes the shapes seen lately, and the slot's work area. A
@@ -59,6 +61,9 @@ class ConvPlans {
               std::int64_t out_distance);
   // Forgets the shapes used longest ago. The stream must be done.
   void Trim();
+  // Another number after anything that calls of Run may use was released or moved, or after which Run would make other
+  // calls: graphs that hold them must go.
+  std::int64_t generation() const;
 
  private:
   struct Impl;

@@ -9,6 +9,7 @@ ConvPlans::ConvPlans(ConvPlans&&) noexcept = default;
 ConvPlans& ConvPlans::operator=(ConvPlans&&) noexcept = default;
 ConvPlans::~ConvPlans() = default;
 void ConvPlans::Trim() {}
+std::int64_t ConvPlans::generation() const { return 0; }
 
 Failure ConvPlans::Create(cudaStream_t, std::byte*, std::int64_t, ConvPlans*) {
   return Check(cudaErrorInvalidValue, "this build has no cuDNN", __FILE__, __LINE__);

@@ -199,6 +199,7 @@ struct Convolution {
            arguments.bias == other.arguments.bias && arguments.scale == other.arguments.scale &&
            arguments.accumulate == other.arguments.accumulate;
   }
+  friend bool operator==(const Convolution&, const Convolution&) = default;
 };
 
 // Of what convolutions of one shape are a multiple of, from one to the next: what cuDNN's wide loads want.
@@ -231,7 +232,7 @@ Failure RunConvolutions(const Entries& entries, cudaStream_t stream) {
   return {};
 }
 
-constexpr LaunchKind kConvolutionKind{sizeof(Convolution), &RunConvolutions};
+constexpr LaunchKind kConvolutionKind = CallKind<Convolution>(&RunConvolutions);
 
 void Convolve(Cuda& device, const Convolution& convolution) {
   const Failure failure = convolution.plans->Prepare(convolution.shape);

@@ -12,6 +12,8 @@ struct Transformation {
   bool inverse;
   void* in;
   void* out;
+
+  friend bool operator==(const Transformation&, const Transformation&) = default;
 };
 
 Failure RunTransformation(const Transformation& t, cudaStream_t stream) {
@@ -38,7 +40,7 @@ Failure RunTransformations(const Entries& entries, cudaStream_t stream) {
   return {};
 }
 
-constexpr LaunchKind kTransformationKind{sizeof(Transformation), &RunTransformations};
+constexpr LaunchKind kTransformationKind = CallKind<Transformation>(&RunTransformations);
 
 Real Scale(const Shape& shape) {
   return static_cast<Real>(1.0 / std::sqrt(static_cast<double>(shape.width) * shape.height));

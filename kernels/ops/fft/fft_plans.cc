@@ -42,6 +42,7 @@ Failure FftPlans::Make(const Plan& plan) {
   }
   DeviceBuffer larger;
   LIKENESS_CUDA_RETURN_IF_FAILED(DeviceBuffer::Create(static_cast<std::int64_t>(work_bytes), &larger));
+  ++generation_;
   for (const Plan& each : plans_) LIKENESS_CUFFT_RETURN_IF_FAILED(cufftSetWorkArea(each.handle, larger.data()));
   larger_area_ = std::move(larger);
   work_area_ = larger_area_.data();
@@ -67,6 +68,7 @@ Failure FftPlans::Find(const FftSpec& spec, cufftHandle* plan) {
 }
 
 void FftPlans::Trim() {
+  if (plans_.size() > kMostPlans) ++generation_;
   while (plans_.size() > kMostPlans) plans_.pop_back();
 }
 

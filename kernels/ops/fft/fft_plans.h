@@ -38,6 +38,9 @@ class FftPlans {
   Failure Find(const FftSpec& spec, cufftHandle* plan);
   // Forgets the plans used longest ago. The stream must be done.
   void Trim();
+  // Another number after anything that a plan's transforms may use was released or moved: graphs that hold them must
+  // go.
+  std::int64_t generation() const { return generation_; }
 
  private:
   class Plan {
@@ -57,6 +60,7 @@ class FftPlans {
   std::int64_t work_bytes_ = 0;
   DeviceBuffer larger_area_;  // then that is it
   std::list<Plan> plans_;     // most recently used first
+  std::int64_t generation_ = 0;
 };
 
 }  // namespace likeness::cuda

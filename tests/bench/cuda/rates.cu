@@ -103,7 +103,8 @@ Failure MeasureRates(bool small, Rates* out) {
         launches.BeginLane();
         Cuda on(launches, nullptr);
         on.Launch(FmaKernel{reinterpret_cast<float*>(device.data()), rounds, 0.5f}, Grid{blocks});
-        return launches.Submit(stream);
+        LIKENESS_CUDA_RETURN_IF_FAILED(launches.UploadAsync(stream));
+        return EnqueueAll(launches.merged(), stream);
       },
       &seconds));
   out->fma_per_s = 1.0 * blocks * FmaKernel::kThreads * rounds * kChains / seconds;

@@ -50,15 +50,29 @@ def print_metrics(rows, title):
               f"{row['us'] / row['floor_us']:.3g} | {row['bytes_per_s'] / 1e9:.4g} |")
 
 
+def print_single(rows):
+    print("\nOne pair of 256x256 at a time, microseconds: from call to result by the wall clock, and of the launches by the GPU's "
+          "clock, launch by launch and replayed as a CUDA graph.\n")
+    print("| metric | | launches | wall | wall, graph | launches | launches, graph |")
+    print("|---|---|---:|---:|---:|---:|---:|")
+    direct = [row for row in rows if not row["graphs"]]
+    replayed = {(row["metric"], row["gradient"]): row for row in rows if row["graphs"]}
+    for row in direct:
+        graph = replayed[row["metric"], row["gradient"]]
+        what = "score and gradient" if row["gradient"] else "score"
+        print(f"| `{row['metric']}` | {what} | {row['launches']} | {row['wall_us']:.4g} | {graph['wall_us']:.4g} | {row['us']:.4g} | "
+              f"{graph['us']:.4g} |")
+
+
 def print_overlap(rows):
-    print("\nPairs a second by the wall clock, with upload, download and the host's work; `best` is what the slowest of the "
-          "three stages would allow, as one slot alone takes them.\n")
-    print("| metric | slots | pairs in a batch | pairs/s | upload, ms | compute, ms | download, ms | best |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
-    alone = {row["metric"]: row for row in rows if row["slots"] == 1}
+    print("\nPairs a second by the wall clock, with upload, download and the host's work, launch by launch and with CUDA graphs; "
+          "`best` is what the slowest of the three stages would allow, as one slot alone takes them.\n")
+    print("| metric | slots | graphs | pairs in a batch | pairs/s | upload, ms | compute, ms | download, ms | best |")
+    print("|---|---:|---|---:|---:|---:|---:|---:|---:|")
+    alone = {row["metric"]: row for row in rows if row["slots"] == 1 and row["graphs"]}
     for row in rows:
         slowest = max(alone[row["metric"]][stage] for stage in ("upload_ms", "compute_ms", "download_ms"))
-        print(f"| `{row['metric']}` | {row['slots']} | {row['batch']} | {row['pairs_per_s']:.4g} | {row['upload_ms']:.4g} | "
+        print(f"| `{row['metric']}` | {row['slots']} | {'yes' if row['graphs'] else 'no'} | {row['batch']} | {row['pairs_per_s']:.4g} | {row['upload_ms']:.4g} | "
               f"{row['compute_ms']:.4g} | {row['download_ms']:.4g} | {1e3 * row['batch'] / slowest:.4g} |")
 
 
@@ -174,6 +188,8 @@ def main():
     print_metrics(of_kind(rows, "ragged"), "Batches of pairs of many sizes" + ("." if arguments.small else " around 256x256."))
     for row in of_kind(rows, "left out"):
         print(f"\nLeft out: `{row['metric']}` of the {row['of']} batch: {row['why']}.")
+    if single := of_kind(rows, "single"):
+        print_single(single)
     if overlap := of_kind(rows, "overlap"):
         print_overlap(overlap)
     if not arguments.small:
