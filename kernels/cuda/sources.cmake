@@ -26,6 +26,7 @@ set(LIKENESS_CUDA_SOURCES
     ${LIKENESS_CUDA_ROOT}/kernels/walks/ms_ssim_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/walks/pointwise_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/walks/ssim_cuda.cu
+    ${LIKENESS_CUDA_ROOT}/kernels/walks/ssimulacra2_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/walks/walks_cuda.cu
     ${LIKENESS_CUDA_UNITS})
 if(LIKENESS_CUDNN)

@@ -9,120 +9,29 @@
 // The gradient takes two launches more. The walk leaves how the score changes with each of the seven filtered channels,
 // which the transpose of the program's filters takes back to the colours, and the last launch to samples.
 //
-// Floor: the bytes of both images, 2 a sample at 8 bit, and 4 a pixel for a map. The arithmetic, some 1700 instructions
+// Floor: the bytes of both images, 2 a sample at 8 bit, and 4 a pixel for a map. The arithmetic, some 1600 instructions
 // a pixel of which filters are half, takes longer than that. A gradient adds 80 bytes a pixel for planes between
 // launches, and 5 a sample. The program moves 220 bytes a pixel in 10 launches, 400 in 16 with the gradient. nvcc 13.0
 // for sm_90: 128 registers and 12 words spilled (254 and none where the images lie in different orders), 26 KiB of
 // shared memory.
-#include "kernels/metrics/flip/flip_filters.h"
 #include "kernels/ops/correlate_bank/correlate_bank_cuda.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/load/store_cuda.cuh"
 #include "kernels/walks/flip_cuda.h"
+#include "kernels/walks/flip_filters_cuda.cuh"
 
 LIKENESS_BEGIN_TARGET
 namespace {
 
 constexpr int kStrip = 64;
 constexpr int kLines = 3;
-// How far filters reach to each side: blue and yellow, the other colours, features.
-constexpr int kReach = 10;
-constexpr int kColorReach = 7;
-constexpr int kFeatureReach = kReach - 1;
-constexpr int kAcross = kStrip + 2 * kReach;
+constexpr int kAcross = kStrip + 2 * kFlipReach;
 constexpr int kColors = 3;
 constexpr int kChannels = 7;
 // Blocks that a large GPU holds at once, and what a band has of rows at least.
 constexpr int kMostBlocks = 264;
 constexpr int kLeastBandRows = 64;
 constexpr std::int64_t kAlignment = 256;
-
-// One side of a filter along an axis, from its middle on.
-constexpr int RoomFor(int reach) { return (reach + 4) / 4 * 4; }
-struct Sides {
-  float vertical[RoomFor(kReach)];
-  float horizontal[RoomFor(kReach)];
-};
-struct alignas(16) FlipTaps {
-  Sides achromatic;
-  Sides red_green;
-  Sides blue_yellow[2];
-  float across[RoomFor(kFeatureReach)];
-  float edge[RoomFor(kFeatureReach)];  // odd; all others are even
-  float point[RoomFor(kFeatureReach)];
-};
-
-// False where the filter reaches further.
-bool TakeSide(const Taps& taps, int reach, float* side) {
-  const int middle = static_cast<int>(taps.size()) / 2;
-  for (int k = 0; k <= middle; ++k) {
-    if (k <= reach) {
-      side[k] = static_cast<float>(taps[middle + k]);
-    } else if (taps[middle + k] != 0.0) {
-      return false;
-    }
-  }
-  return true;
-}
-
-bool TakeFilters(const KernelBank& bank, FlipTaps* taps) {
-  const auto sides = [&](int filter, int term, int reach, Sides* to) {
-    const Kernel& kernel = bank.filters[filter].kernel;
-    if (term >= static_cast<int>(kernel.terms.size())) return true;
-    return TakeSide(kernel.terms[term].vertical, reach, to->vertical) &&
-           TakeSide(kernel.terms[term].horizontal, reach, to->horizontal);
-  };
-  const Kernel::Term& edge = bank.filters[3].kernel.terms[0];
-  return sides(0, 0, kColorReach, &taps->achromatic) && sides(1, 0, kColorReach, &taps->red_green) &&
-         sides(2, 0, kReach, &taps->blue_yellow[0]) && sides(2, 1, kReach, &taps->blue_yellow[1]) &&
-         TakeSide(edge.vertical, kFeatureReach, taps->across) && TakeSide(edge.horizontal, kFeatureReach, taps->edge) &&
-         TakeSide(bank.filters[5].kernel.terms[0].horizontal, kFeatureReach, taps->point);
-}
-
-// Along a row, around x.
-template <int reach>
-__device__ __forceinline__ Vec EvenSum(const float* x, const float* side) {
-  Vec sum = Vec(side[0]) * Vec(x[0]);
-#pragma unroll
-  for (int k = 1; k <= reach; ++k) sum = MulAdd(Vec(side[k]), Vec(x[k]) + Vec(x[-k]), sum);
-  return sum;
-}
-template <int reach>
-__device__ __forceinline__ Vec OddSum(const float* x, const float* side) {
-  Vec sum(0.0);
-#pragma unroll
-  for (int k = 1; k <= reach; ++k) sum = MulAdd(Vec(side[k]), Vec(x[k]) - Vec(x[-k]), sum);
-  return sum;
-}
-
-// Down a column: each value joins the sums that it counts for, of which the oldest is then done.
-template <int reach, bool odd = false>
-__device__ __forceinline__ Vec Next(Vec* pending, Vec x, const float* side) {
-  const Vec done = MulAdd(Vec(side[reach]), x, pending[0]);
-#pragma unroll
-  for (int j = 1; j < 2 * reach; ++j) {
-    const int k = reach - j;
-    if (odd && k == 0) {
-      pending[j - 1] = pending[j];
-    } else {
-      pending[j - 1] = MulAdd(Vec(side[k < 0 ? -k : k]), odd && k < 0 ? -x : x, pending[j]);
-    }
-  }
-  pending[2 * reach - 1] = Vec(side[reach]) * (odd ? -x : x);
-  return done;
-}
-// A sum that two values join.
-template <int reach>
-__device__ __forceinline__ Vec Next(Vec* pending, Vec x, const float* side, Vec x2, const float* side2) {
-  const Vec done = MulAdd(Vec(side2[reach]), x2, MulAdd(Vec(side[reach]), x, pending[0]));
-#pragma unroll
-  for (int j = 1; j < 2 * reach; ++j) {
-    const int k = reach < j ? j - reach : reach - j;
-    pending[j - 1] = MulAdd(Vec(side2[k]), x2, MulAdd(Vec(side[k]), x, pending[j]));
-  }
-  pending[2 * reach - 1] = MulAdd(Vec(side2[reach]), x2, Vec(side[reach]) * x);
-  return done;
-}
 
 struct FlipGrid {
   int strips;
@@ -138,19 +47,6 @@ FlipGrid GridOf(const ImageView& image) {
   grid.bands = (image.height + grid.band_rows - 1) / grid.band_rows;
   return grid;
 }
-
-// Where samples lie, in the order of the distorted image.
-struct SampleSteps {
-  std::int64_t channel, row, pixel;
-
-  explicit SampleSteps(const ImageView& image) {
-    const bool interleaved = image.layout == Layout::kHwc;
-    pixel = interleaved ? image.channels : 1;
-    row = image.width * pixel;
-    channel = interleaved ? 1 : image.height * row;
-  }
-  __device__ std::int64_t At(int c, int y, int x) const { return c * channel + y * row + x * pixel; }
-};
 
 // Opponent colours of red, green and blue, or of gray.
 template <class V>
@@ -180,7 +76,7 @@ struct FlipKernel {
   // the longest.
   template <int reach>
   struct Lines {
-    static constexpr int kWaiting = kReach - reach;
+    static constexpr int kWaiting = kFlipReach - reach;
     float at[kLines + kWaiting][kStrip];
 
     __device__ __forceinline__ void Begin(int column) {
@@ -193,9 +89,9 @@ struct FlipKernel {
     __device__ __forceinline__ void Put(int line, int column, Vec value) { at[kWaiting + line][column] = Bare(value); }
   };
   struct Seen {
-    Lines<kColorReach> colors[2];
-    Lines<kReach> blue_yellow;
-    Lines<kFeatureReach> features[4];
+    Lines<kFlipColorReach> colors[2];
+    Lines<kFlipReach> blue_yellow;
+    Lines<kFlipFeatureReach> features[4];
 
     __device__ __forceinline__ Vec At(int channel, int line, int column) const {
       return Vec(channel < 2   ? colors[channel].at[line][column]
@@ -222,7 +118,7 @@ struct FlipKernel {
     Fetched pixel;
     if (id >= kLines * kAcross) return pixel;
     const int row = Inside(y + id / kAcross, shape.height);
-    const int column = Inside(x0 - kReach + id % kAcross, shape.width);
+    const int column = Inside(x0 - kFlipReach + id % kAcross, shape.width);
 #pragma unroll
     for (int c = 0; c < 3; ++c) {
       if (c < shape.channels) pair.Read<flat>(steps.At(c, row, column), &pixel.r[c], &pixel.d[c]);
@@ -239,42 +135,44 @@ struct FlipKernel {
 
   __device__ __forceinline__ static void FilterColors(const Opponents& from, const FlipTaps& taps, int column,
                                                       Vec* pending, Seen& to) {
-    constexpr int kSecond = 2 * kColorReach, kThird = 4 * kColorReach;
-    const int middle = kReach + column;
-    const auto color = [&](int c, const Sides& sides, Vec* waiting) {
+    constexpr int kSecond = 2 * kFlipColorReach, kThird = 4 * kFlipColorReach;
+    const int middle = kFlipReach + column;
+    const auto color = [&](int c, const FlipSides& sides, Vec* waiting) {
       to.colors[c].Advance(column);
 #pragma unroll
       for (int i = 0; i < kLines; ++i) {
-        const Vec x = EvenSum<kColorReach>(&from[c][i][middle], sides.horizontal);
-        to.colors[c].Put(i, column, Next<kColorReach>(waiting, x, sides.vertical));
+        const Vec x = EvenSum<kFlipColorReach>(&from[c][i][middle], sides.horizontal);
+        to.colors[c].Put(i, column, NextDown<kFlipColorReach>(waiting, x, sides.vertical));
       }
     };
     color(0, taps.achromatic, pending);
     color(1, taps.red_green, pending + kSecond);
-    const Sides(&sides)[2] = taps.blue_yellow;
+    const FlipSides(&sides)[2] = taps.blue_yellow;
 #pragma unroll
     for (int i = 0; i < kLines; ++i) {
       const float* x = &from[2][i][middle];
-      const Vec x1 = EvenSum<kReach>(x, sides[0].horizontal), x2 = EvenSum<kReach>(x, sides[1].horizontal);
-      to.blue_yellow.Put(i, column, Next<kReach>(pending + kThird, x1, sides[0].vertical, x2, sides[1].vertical));
+      const Vec x1 = EvenSum<kFlipReach>(x, sides[0].horizontal), x2 = EvenSum<kFlipReach>(x, sides[1].horizontal);
+      to.blue_yellow.Put(i, column,
+                         NextDown<kFlipReach>(pending + kThird, x1, sides[0].vertical, x2, sides[1].vertical));
     }
   }
 
   __device__ __forceinline__ static void FilterFeatures(const Opponents& from, const FlipTaps& taps, int column,
                                                         Vec* pending, Seen& to) {
-    constexpr int kWaiting = 2 * kFeatureReach;
-    const int middle = kReach + column;
+    constexpr int kWaiting = 2 * kFlipFeatureReach;
+    const int middle = kFlipReach + column;
 #pragma unroll
     for (auto& lines : to.features) lines.Advance(column);
 #pragma unroll
     for (int i = 0; i < kLines; ++i) {
       const float* x = &from[0][i][middle];
       const auto put = [&](int k, Vec value) { to.features[k].Put(i, column, value); };
-      const Vec across = EvenSum<kFeatureReach>(x, taps.across);
-      put(1, Next<kFeatureReach, true>(pending + kWaiting, across, taps.edge));
-      put(3, Next<kFeatureReach>(pending + 3 * kWaiting, across, taps.point));
-      put(0, Next<kFeatureReach>(pending, OddSum<kFeatureReach>(x, taps.edge), taps.across));
-      put(2, Next<kFeatureReach>(pending + 2 * kWaiting, EvenSum<kFeatureReach>(x, taps.point), taps.across));
+      const Vec across = EvenSum<kFlipFeatureReach>(x, taps.across);
+      put(1, NextDown<kFlipFeatureReach, true>(pending + kWaiting, across, taps.edge));
+      put(3, NextDown<kFlipFeatureReach>(pending + 3 * kWaiting, across, taps.point));
+      put(0, NextDown<kFlipFeatureReach>(pending, OddSum<kFlipFeatureReach>(x, taps.edge), taps.across));
+      put(2,
+          NextDown<kFlipFeatureReach>(pending + 2 * kWaiting, EvenSum<kFlipFeatureReach>(x, taps.point), taps.across));
     }
   }
 
@@ -311,9 +209,9 @@ struct FlipKernel {
 
     const int line = id / kStrip, column = id % kStrip;
     const int image = line % 2;  // that the thread filters
-    Vec pending[8 * kFeatureReach];
+    Vec pending[8 * kFlipFeatureReach];
 #pragma unroll
-    for (int j = 0; j < 8 * kFeatureReach; ++j) pending[j] = Vec(0.0);
+    for (int j = 0; j < 8 * kFlipFeatureReach; ++j) pending[j] = Vec(0.0);
     shared.sums[id] = 0.0;
     if (line < 2) {
       for (auto& lines : shared.seen[image].colors) lines.Begin(column);
@@ -321,8 +219,8 @@ struct FlipKernel {
       for (auto& lines : shared.seen[image].features) lines.Begin(column);
     }
 
-    Fetched pixel = Fetch(id, x0, y0 - kReach);
-    for (int y = y0 - kReach; y < y1 + kReach; y += kLines) {
+    Fetched pixel = Fetch(id, x0, y0 - kFlipReach);
+    for (int y = y0 - kFlipReach; y < y1 + kFlipReach; y += kLines) {
       if (id < kLines * kAcross) {
         PutOpponent(pixel.r, id, shared.opponent[0]);
         PutOpponent(pixel.d, id, shared.opponent[1]);
@@ -335,7 +233,7 @@ struct FlipKernel {
       }
       pixel = Fetch(id, x0, y + kLines);
       __syncthreads();
-      const int done = y + line - kReach, x = x0 + column;
+      const int done = y + line - kFlipReach, x = x0 + column;
       if (line >= kLines || done < y0 || done >= y1 || x >= shape.width) continue;
       const Vec error = Compare(shared.seen, line, column, done, x);
       shared.sums[id] += static_cast<double>(Bare(error));
@@ -406,7 +304,7 @@ void NoteFlip(Cuda& device, const PairSamples& pair, const ImageView& distorted,
               const ProgramOutput& to, std::byte* workspace) {
   const KernelBank bank = FlipFilters(walk.ppd);
   FlipTaps taps{};
-  if (!TakeFilters(bank, &taps)) {
+  if (!TakeFlipFilters(bank, &taps)) {
     device.Report(Check(cudaErrorInvalidValue, "flip: filters wider than the walk's", __FILE__, __LINE__));
     return;
   }

@@ -6,6 +6,19 @@
 
 LIKENESS_BEGIN_TARGET
 
+// Where samples lie, in the order of the distorted image.
+struct SampleSteps {
+  std::int64_t channel, row, pixel;
+
+  explicit SampleSteps(const ImageView& image) {
+    const bool interleaved = image.layout == Layout::kHwc;
+    pixel = interleaved ? image.channels : 1;
+    row = image.width * pixel;
+    channel = interleaved ? 1 : image.height * row;
+  }
+  __device__ std::int64_t At(int c, int y, int x) const { return c * channel + y * row + x * pixel; }
+};
+
 // sample / value_of_one, correctly rounded, in three instructions where the scale is 1 or that of files: the product
 // with the reciprocal is off by at most one unit in the last place, and its remainder is exact. walks_test.cc compares
 // every uint8 and uint16 with the division.

@@ -206,6 +206,11 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
       return absl::InvalidArgumentError(
           absl::StrCat("a fused flip takes 1 to ", kFlipWalkMostPpd, " pixels per degree, not ", flip->ppd));
     }
+  } else if (std::holds_alternative<Ssimulacra2Walk>(request.walk)) {
+    if (distorted.width < 8 || distorted.height < 8) {
+      return absl::InvalidArgumentError(absl::StrCat("ssimulacra2 needs at least 8x8 pixels, the images are ",
+                                                     distorted.width, "x", distorted.height));
+    }
   } else {
     const auto& pointwise = std::get<PointwiseWalk>(request.walk);
     if (!(pointwise.parameter >= 0.0) || std::isinf(pointwise.parameter)) {

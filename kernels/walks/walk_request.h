@@ -58,8 +58,11 @@ struct FlipWalk {
 // More of them make filters wider than the walk's: 10 pixels to each side, and 9 of features.
 inline constexpr double kFlipWalkMostPpd = 73.0;
 
+// SSIMULACRA 2 (kernels/metrics/ssimulacra2). CUDA's alone. The map has three channels.
+struct Ssimulacra2Walk {};
+
 struct WalkRequest {
-  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk, FlipWalk> walk;
+  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk, FlipWalk, Ssimulacra2Walk> walk;
   bool want_map = false;
   bool want_gradient = false;
 

@@ -2,6 +2,7 @@
 #include "kernels/walks/ms_ssim_cuda.h"
 #include "kernels/walks/pointwise_cuda.h"
 #include "kernels/walks/ssim_cuda.h"
+#include "kernels/walks/ssimulacra2_cuda.h"
 #include "kernels/walks/walks_cuda.h"
 
 LIKENESS_BEGIN_TARGET
@@ -19,6 +20,8 @@ void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distor
       NoteMsSsim(device, pair, distorted, *ms_ssim, to, workspace);
     } else if (const auto* flip = std::get_if<FlipWalk>(&walk)) {
       NoteFlip(device, pair, distorted, *flip, to, workspace);
+    } else if (std::holds_alternative<Ssimulacra2Walk>(walk)) {
+      NoteSsimulacra2(device, pair, distorted, to, workspace);
     } else {
       pointwise.push_back({std::get<PointwiseWalk>(walk), to});
     }
@@ -32,11 +35,12 @@ ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_ma
     needs.workspace_bytes = MsSsimWorkspaceBytes(distorted, want_gradient);
     return needs;
   }
-  const bool flip = std::holds_alternative<FlipWalk>(walk);
+  const bool flip = std::holds_alternative<FlipWalk>(walk), ssimulacra2 = std::holds_alternative<Ssimulacra2Walk>(walk);
+  if (ssimulacra2) needs.workspace_bytes = Ssimulacra2WorkspaceBytes(distorted, want_gradient);
   if (flip && want_gradient) needs.workspace_bytes = FlipGradientBytes(distorted);
   if (!want_map) return needs;
   const int span = std::holds_alternative<SsimWalk>(walk) ? 10 : 0;
-  needs.map = {distorted.width - span, distorted.height - span, flip ? 1 : distorted.channels};
+  needs.map = {distorted.width - span, distorted.height - span, flip ? 1 : ssimulacra2 ? 3 : distorted.channels};
   needs.map_offset = span / 2;
   return needs;
 }

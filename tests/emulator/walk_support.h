@@ -98,6 +98,37 @@ inline void ExpectBitsDoNotDependOnCompany(const std::vector<Walk>& walks, const
   }
 }
 
+// The score of identical images; their maps and gradients are 0.
+inline void ExpectIdenticalImages(const Walk& walk, const std::vector<Size>& sizes, double score) {
+  for (const Size& s : sizes) {
+    for (const PixelType type : kTypes) {
+      SCOPED_TRACE(std::to_string(s.width) + "x" + std::to_string(s.height) + " " + PixelTypeName(type));
+      Pair pair = GoldenPair(s.width, s.height, s.channels, type, Layout::kHwc);
+      pair.distorted = pair.reference;
+      pair.distorted.view.data = pair.distorted.bytes.data();
+      const PairTask task = Scored(pair, {walk});
+      const PairResult& result = task.metrics[0].result;
+      EXPECT_EQ(result.score, score);
+      EXPECT_FALSE(result.map.empty() || result.gradient.empty());
+      for (std::int64_t i = 0; i < result.map.sample_count(); ++i) ASSERT_EQ(result.map.data[i], 0.0f) << i;
+      for (std::int64_t i = 0; i < result.gradient.sample_count(); ++i) ASSERT_EQ(result.gradient.data[i], 0.0f) << i;
+    }
+  }
+}
+
+// Of a batch of such pairs: however many there are, and of whatever sizes.
+inline int LaunchesOf(const Walk& walk, const std::vector<Size>& sizes, bool want_gradient) {
+  std::vector<Pair> pairs;
+  std::vector<PairTask> all;
+  std::vector<PairTask*> tasks;
+  for (const Size& s : sizes) {
+    pairs.push_back(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc));
+  }
+  for (const Pair& pair : pairs) all.push_back(TaskOf(pair, {walk}, true, want_gradient));
+  for (PairTask& task : all) tasks.push_back(&task);
+  return Score(tasks);
+}
+
 // How far a walk may be from its program: the score relatively; a map's worst sample; a gradient's mean distance over
 // its mean magnitude.
 struct Nearness {

@@ -290,19 +290,10 @@ TEST(MsSsimWalks, BitsDoNotDependOnCompany) {
   ExpectBitsDoNotDependOnCompany({MsSsimWalk{}, SsimWalk{}}, {{161, 161, 1}, {170, 163, 3}, {161, 161, 1}});
 }
 
-// However many pairs there are, and of whatever sizes.
 TEST(MsSsimWalks, AFewLaunchesServeABatch) {
-  std::vector<Pair> pairs;
-  for (const Size& s : {Size{161, 161, 3}, {192, 170, 3}, {201, 163, 3}}) {
-    pairs.push_back(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc));
-  }
-  for (const bool gradient : {false, true}) {
-    std::vector<PairTask> all;
-    std::vector<PairTask*> tasks;
-    for (const Pair& pair : pairs) all.push_back(TaskOf(pair, {MsSsimWalk{}}, false, gradient));
-    for (PairTask& task : all) tasks.push_back(&task);
-    EXPECT_EQ(Score(tasks), gradient ? 4 : 3);
-  }
+  const std::vector<Size> sizes = {{161, 161, 3}, {192, 170, 3}, {201, 163, 3}};
+  EXPECT_EQ(LaunchesOf(MsSsimWalk{}, sizes, false), 3);
+  EXPECT_EQ(LaunchesOf(MsSsimWalk{}, sizes, true), 4);
 }
 
 TEST(SsimWalks, GoldenValues) {

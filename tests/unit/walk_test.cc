@@ -469,6 +469,12 @@ TEST(CheckWalkTest, NamesWhatDoesNotFit) {
   EXPECT_FALSE(RunsOnCpu(flip));
   flip.walk = FlipWalk{400.0};
   EXPECT_EQ(code(flip, view, view), absl::StatusCode::kInvalidArgument);
+  WalkRequest ssimulacra2;
+  ssimulacra2.walk = Ssimulacra2Walk{};
+  EXPECT_EQ(code(ssimulacra2, view, view), absl::StatusCode::kOk);
+  EXPECT_FALSE(RunsOnCpu(ssimulacra2));
+  other.width = 7;
+  EXPECT_EQ(code(ssimulacra2, other, other), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(GetWalkTable("avx9"), nullptr);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "kernels/metrics/functors.h"
@@ -34,6 +35,12 @@ struct Ssimulacra2 {
     info.conventions = {{"v2.1", "as the reference", {}}};
     info.tolerance = 1e-4;
     return info;
+  }
+
+  static std::optional<WalkRequest> Walk(const Settings&) {
+    WalkRequest request;
+    request.walk = Ssimulacra2Walk{};
+    return request;
   }
 
   template <class T, bool tracked>

@@ -1,6 +1,7 @@
 // WindowMeans under CUDA: tile by tile, all that is made of a tile stays in shared memory.
 #pragma once
 
+#include "kernels/base/number.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/cuda_separable.cuh"
 #include "kernels/ops/window_means/window_means.h"

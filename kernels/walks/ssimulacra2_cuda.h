@@ -1,0 +1,16 @@
+// SSIMULACRA 2 under CUDA: its scales, then all their windows in one launch. Noted by walks_cuda.cu.
+#pragma once
+
+#include "kernels/walks/pair_samples.cuh"
+#include "kernels/walks/walks_cuda.h"
+
+LIKENESS_BEGIN_TARGET
+
+// Of the memory that NoteSsimulacra2 is handed.
+std::int64_t Ssimulacra2WorkspaceBytes(const ImageView& distorted, bool want_gradient);
+
+// `workspace`: at a multiple of 256 bytes, of this lane alone.
+void NoteSsimulacra2(Cuda& device, const PairSamples& pair, const ImageView& distorted, const ProgramOutput& to,
+                     std::byte* workspace);
+
+LIKENESS_END_TARGET
