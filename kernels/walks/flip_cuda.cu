@@ -6,19 +6,19 @@
 //      at once down the column, whose unfinished sums wait in registers. All threads of a warp do the same.
 //   3. A thread compares one pixel of both images: the error, which joins its sum.
 //
-// The gradient takes two launches more. The walk leaves how the score changes with each of the seven filtered channels,
-// which the transpose of the program's filters takes back to the colours, and the last launch to samples.
+// The gradient takes one launch more, a march back: flip_gradient_cuda.cuh. The walk leaves it how the score changes
+// with each of the seven filtered channels.
 //
 // Floor: the bytes of both images, 2 a sample at 8 bit, and 4 a pixel for a map. The arithmetic, some 1600 instructions
-// a pixel of which filters are half, takes longer than that. A gradient adds 80 bytes a pixel for planes between
-// launches, and 5 a sample. The program moves 220 bytes a pixel in 10 launches, 400 in 16 with the gradient. nvcc 13.0
-// for sm_90: 128 registers and 12 words spilled (254 and none where the images lie in different orders), 26 KiB of
-// shared memory.
-#include "kernels/ops/correlate_bank/correlate_bank_cuda.h"
+// a pixel of which filters are half, takes longer than that. A gradient adds 56 bytes a pixel between launches, and 5 a
+// sample. The program moves 220 bytes a pixel in 10 launches, 400 in 16 with the gradient. nvcc 13.0 for sm_90: 128
+// registers and 13 words spilled (254 and none where the images lie in different orders), 26 KiB of shared memory; of
+// the march back 128, 4 and 16.
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/load/store_cuda.cuh"
 #include "kernels/walks/flip_cuda.h"
-#include "kernels/walks/flip_filters_cuda.cuh"
+#include "kernels/walks/flip_gradient_cuda.cuh"
+#include "kernels/walks/flip_march_cuda.cuh"
 
 LIKENESS_BEGIN_TARGET
 namespace {
@@ -26,27 +26,9 @@ namespace {
 constexpr int kStrip = 64;
 constexpr int kLines = 3;
 constexpr int kAcross = kStrip + 2 * kFlipReach;
-constexpr int kColors = 3;
-constexpr int kChannels = 7;
-// Blocks that a large GPU holds at once, and what a band has of rows at least.
+constexpr int kColors = kFlipColors;
+constexpr int kChannels = kFlipChannels;
 constexpr int kMostBlocks = 264;
-constexpr int kLeastBandRows = 64;
-constexpr std::int64_t kAlignment = 256;
-
-struct FlipGrid {
-  int strips;
-  int bands;
-  int band_rows;
-};
-
-FlipGrid GridOf(const ImageView& image) {
-  FlipGrid grid;
-  grid.strips = (image.width + kStrip - 1) / kStrip;
-  const int most = std::max(1, std::min(kMostBlocks / grid.strips, image.height / kLeastBandRows));
-  grid.band_rows = (image.height + most - 1) / most;
-  grid.bands = (image.height + grid.band_rows - 1) / grid.band_rows;
-  return grid;
-}
 
 // Opponent colours of red, green and blue, or of gray.
 template <class V>
@@ -72,22 +54,9 @@ struct FlipKernel {
 
   using Opponents = float[kColors][kLines][kAcross];
 
-  // Channels of one image. The shorter a filter, the earlier a row of it is done: it waits in another line for those of
-  // the longest.
+  // Channels of one image.
   template <int reach>
-  struct Lines {
-    static constexpr int kWaiting = kFlipReach - reach;
-    float at[kLines + kWaiting][kStrip];
-
-    __device__ __forceinline__ void Begin(int column) {
-      for (auto& line : at) line[column] = 0.0f;
-    }
-    __device__ __forceinline__ void Advance(int column) {
-#pragma unroll
-      for (int i = 0; i < kWaiting; ++i) at[i][column] = at[kLines + i][column];
-    }
-    __device__ __forceinline__ void Put(int line, int column, Vec value) { at[kWaiting + line][column] = Bare(value); }
-  };
+  using Lines = FlipLines<reach, kLines, kStrip>;
   struct Seen {
     Lines<kFlipColorReach> colors[2];
     Lines<kFlipReach> blue_yellow;
@@ -142,7 +111,7 @@ struct FlipKernel {
 #pragma unroll
       for (int i = 0; i < kLines; ++i) {
         const Vec x = EvenSum<kFlipColorReach>(&from[c][i][middle], sides.horizontal);
-        to.colors[c].Put(i, column, NextDown<kFlipColorReach>(waiting, x, sides.vertical));
+        to.colors[c].Put(i, column, NextDown<kFlipColorReach>(waiting, Even{x, sides.vertical}));
       }
     };
     color(0, taps.achromatic, pending);
@@ -152,8 +121,8 @@ struct FlipKernel {
     for (int i = 0; i < kLines; ++i) {
       const float* x = &from[2][i][middle];
       const Vec x1 = EvenSum<kFlipReach>(x, sides[0].horizontal), x2 = EvenSum<kFlipReach>(x, sides[1].horizontal);
-      to.blue_yellow.Put(i, column,
-                         NextDown<kFlipReach>(pending + kThird, x1, sides[0].vertical, x2, sides[1].vertical));
+      to.blue_yellow.Put(
+          i, column, NextDown<kFlipReach>(pending + kThird, Even{x1, sides[0].vertical}, Even{x2, sides[1].vertical}));
     }
   }
 
@@ -168,11 +137,12 @@ struct FlipKernel {
       const float* x = &from[0][i][middle];
       const auto put = [&](int k, Vec value) { to.features[k].Put(i, column, value); };
       const Vec across = EvenSum<kFlipFeatureReach>(x, taps.across);
-      put(1, NextDown<kFlipFeatureReach, true>(pending + kWaiting, across, taps.edge));
-      put(3, NextDown<kFlipFeatureReach>(pending + 3 * kWaiting, across, taps.point));
-      put(0, NextDown<kFlipFeatureReach>(pending, OddSum<kFlipFeatureReach>(x, taps.edge), taps.across));
-      put(2,
-          NextDown<kFlipFeatureReach>(pending + 2 * kWaiting, EvenSum<kFlipFeatureReach>(x, taps.point), taps.across));
+      put(1, NextDown<kFlipFeatureReach>(pending + kWaiting, Odd{across, taps.edge}));
+      put(3, NextDown<kFlipFeatureReach>(pending + 3 * kWaiting, Even{across, taps.point}));
+      const Vec edge = OddSum<kFlipFeatureReach>(x, taps.edge);
+      put(0, NextDown<kFlipFeatureReach>(pending, Even{edge, taps.across}));
+      const Vec point = EvenSum<kFlipFeatureReach>(x, taps.point);
+      put(2, NextDown<kFlipFeatureReach>(pending + 2 * kWaiting, Even{point, taps.across}));
     }
   }
 
@@ -244,61 +214,11 @@ struct FlipKernel {
   }
 };
 
-// From the gradient by opponent colours to that by samples.
-struct FlipSamplesKernel {
-  static constexpr int kThreads = kRowThreads;
-  ImageView distorted;
-  Shape shape;
-  SampleSteps steps;
-  PlanesView slopes;
-  TensorPlace out;
-
-  __device__ void operator()(const Block& block) const {
-    ForEachSample(block, {shape.width, shape.height, 1}, [&](int, int y, int x) {
-      Vec upstream[kColors];
-#pragma unroll
-      for (int k = 0; k < kColors; ++k) upstream[k] = Load(Row(slopes, k, y) + x);
-      const auto pull = [&](const auto& colors, int c) {
-        Vec sum = upstream[0] * colors.v[0].d[c];
-#pragma unroll
-        for (int k = 1; k < kColors; ++k) sum = MulAdd(upstream[k], colors.v[k].d[c], sum);
-        StoreSample(out, steps.At(c, y, x), Bare(sum));
-      };
-      if (shape.channels == 1) {
-        const auto gray = Dual<Vec, 1>::Variable(ReadSample(distorted, 0, y, x), 0);
-        return pull(FlipOpponent{}(gray, gray, gray), 0);
-      }
-      Dual<Vec, 3> rgb[3];
-#pragma unroll
-      for (int c = 0; c < 3; ++c) rgb[c] = Dual<Vec, 3>::Variable(ReadSample(distorted, c, y, x), c);
-      const auto colors = FlipOpponent{}(rgb[0], rgb[1], rgb[2]);
-#pragma unroll
-      for (int c = 0; c < 3; ++c) pull(colors, c);
-    });
-  }
-};
-
-// What lies where in the workspace.
-struct Workplace {
-  PlanesView by_channel;
-  PlanesView by_color;
-  std::int64_t bytes = 0;
-
-  Workplace(const ImageView& image, std::byte* base) {
-    const auto take = [&](int channels) {
-      const PlanesView planes{base + bytes, {image.width, image.height, channels}};
-      bytes += planes.stride() * image.height * channels * std::int64_t{sizeof(Real)};
-      bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-      return planes;
-    };
-    by_channel = take(kChannels);
-    by_color = take(kColors);
-  }
-};
-
 }  // namespace
 
-std::int64_t FlipGradientBytes(const ImageView& distorted) { return Workplace(distorted, nullptr).bytes; }
+std::int64_t FlipGradientBytes(const ImageView& distorted) {
+  return RowStride(distorted.width) * distorted.height * kChannels * std::int64_t{sizeof(Real)};
+}
 
 void NoteFlip(Cuda& device, const PairSamples& pair, const ImageView& distorted, const FlipWalk& walk,
               const ProgramOutput& to, std::byte* workspace) {
@@ -310,19 +230,14 @@ void NoteFlip(Cuda& device, const PairSamples& pair, const ImageView& distorted,
   }
   const Shape shape{distorted.width, distorted.height, distorted.channels};
   const SampleSteps steps(distorted);
-  const FlipGrid grid = GridOf(distorted);
+  const FlipGrid grid = FlipGridOf(distorted, kStrip, kMostBlocks);
   const double pixels = static_cast<double>(shape.plane());
-  PlanesView by_channel, by_color;
-  if (to.gradient) {
-    const Workplace at(distorted, workspace);
-    by_channel = at.by_channel;
-    by_color = at.by_color;
-  }
+  const PlanesView slopes{workspace, {shape.width, shape.height, kChannels}};
   const Grid blocks{grid.strips * grid.bands};
   const FlipTaps* table = device.Table(&taps, 1);
   const auto march = [&]<bool gradient, bool flat>() {
-    device.Launch(FlipKernel<gradient, flat>{pair, shape, steps, grid, table, static_cast<float>(1.0 / pixels),
-                                             by_channel, to.map, device.scratch()},
+    device.Launch(FlipKernel<gradient, flat>{pair, shape, steps, grid, table, static_cast<float>(1.0 / pixels), slopes,
+                                             to.map, device.scratch()},
                   blocks);
   };
   if (to.gradient) {
@@ -332,8 +247,9 @@ void NoteFlip(Cuda& device, const PairSamples& pair, const ImageView& distorted,
   }
   CombinePartials(device, device.scratch(), blocks, 1, AddUp{}, DividedBy{pixels}, false, to.score);
   if (!to.gradient) return;
-  CorrelateBankBackward(device, by_channel, bank, {by_color, false});
-  device.Launch(FlipSamplesKernel{distorted, shape, steps, by_color, to.gradient}, PixelGrid(shape));
+  const FlipGrid back = FlipGridOf(distorted, FlipGradientKernel::kOwn, FlipGradientKernel::kMostBlocks);
+  device.Launch(FlipGradientKernel{distorted, shape, steps, back, table, slopes, to.gradient},
+                {back.strips * back.bands});
 }
 
 LIKENESS_END_TARGET

@@ -1,4 +1,5 @@
-// FLIP under CUDA: one launch from the images to the error, with its map. Noted by walks_cuda.cu.
+// FLIP under CUDA: one launch from the images to the error, with its map, and one for the gradient. Noted by
+// walks_cuda.cu.
 #pragma once
 
 #include "kernels/walks/pair_samples.cuh"

@@ -1,7 +1,9 @@
-// FLIP's filters as its walk applies them: along a row at once, down a column value by value. For flip_cuda.cu.
+// What FLIP's marches share, the walk's and its gradient's: filters, applied along a row at once and down a column
+// value by value, and what becomes of rows that are done.
 #pragma once
 
 #include "kernels/metrics/flip/flip_filters.h"
+#include "kernels/ops/cuda_rows.cuh"
 
 LIKENESS_BEGIN_TARGET
 
@@ -9,6 +11,9 @@ LIKENESS_BEGIN_TARGET
 inline constexpr int kFlipReach = 10;
 inline constexpr int kFlipColorReach = 7;
 inline constexpr int kFlipFeatureReach = 9;
+// Opponent colours, and what is made of them: those filtered, edges along x and y, points along x and y.
+inline constexpr int kFlipColors = 3;
+inline constexpr int kFlipChannels = 7;
 
 // One side of a filter along an axis, from its middle on, in whole fours.
 constexpr int FlipRoomFor(int reach) { return (reach + 4) / 4 * 4; }
@@ -69,33 +74,67 @@ __device__ __forceinline__ Vec OddSum(const float* x, const float* side) {
   return sum;
 }
 
-// Down a column: each value joins the sums that it counts for, of which the oldest is then done.
-template <int reach, bool odd = false>
-__device__ __forceinline__ Vec NextDown(Vec* pending, Vec x, const float* side) {
-  const Vec done = MulAdd(Vec(side[reach]), x, pending[0]);
-#pragma unroll
-  for (int j = 1; j < 2 * reach; ++j) {
-    const int k = reach - j;
-    if (odd && k == 0) {
-      pending[j - 1] = pending[j];
-    } else {
-      pending[j - 1] = MulAdd(Vec(side[k < 0 ? -k : k]), odd && k < 0 ? -x : x, pending[j]);
-    }
+// Values that join the sums down a column: at each, times the tap that leads to it.
+struct Even {
+  Vec x;
+  const float* side;
+  __device__ __forceinline__ Vec Join(int k, Vec sum) const { return MulAdd(Vec(side[k < 0 ? -k : k]), x, sum); }
+};
+struct Odd {
+  Vec x;
+  const float* side;
+  __device__ __forceinline__ Vec Join(int k, Vec sum) const {
+    return k == 0 ? sum : MulAdd(Vec(side[k < 0 ? -k : k]), k < 0 ? -x : x, sum);
   }
-  pending[2 * reach - 1] = Vec(side[reach]) * (odd ? -x : x);
+};
+
+// Down a column: the next row's values join the sums that they count for, of which the oldest is then done.
+template <int reach, class... Values>
+__device__ __forceinline__ Vec NextDown(Vec* pending, const Values&... values) {
+  const auto join = [&](int k, Vec sum) {
+    ((sum = values.Join(k, sum)), ...);
+    return sum;
+  };
+  const Vec done = join(reach, pending[0]);
+#pragma unroll
+  for (int j = 1; j < 2 * reach; ++j) pending[j - 1] = join(reach - j, pending[j]);
+  pending[2 * reach - 1] = join(-reach, Vec(0.0));
   return done;
 }
-// A sum that two values join.
-template <int reach>
-__device__ __forceinline__ Vec NextDown(Vec* pending, Vec x, const float* side, Vec x2, const float* side2) {
-  const Vec done = MulAdd(Vec(side2[reach]), x2, MulAdd(Vec(side[reach]), x, pending[0]));
-#pragma unroll
-  for (int j = 1; j < 2 * reach; ++j) {
-    const int k = reach < j ? j - reach : reach - j;
-    pending[j - 1] = MulAdd(Vec(side2[k]), x2, MulAdd(Vec(side[k]), x, pending[j]));
+
+// Rows of a strip that are done, `lines` of them at a step. The shorter the filter, the earlier a row is: it waits in
+// another line for those of the longest.
+template <int reach, int lines, int strip>
+struct FlipLines {
+  static constexpr int kWaiting = kFlipReach - reach;
+  float at[lines + kWaiting][strip];
+
+  __device__ __forceinline__ void Begin(int column) {
+    for (auto& line : at) line[column] = 0.0f;
   }
-  pending[2 * reach - 1] = MulAdd(Vec(side2[reach]), x2, Vec(side[reach]) * x);
-  return done;
+  __device__ __forceinline__ void Advance(int column) {
+#pragma unroll
+    for (int i = 0; i < kWaiting; ++i) at[i][column] = at[lines + i][column];
+  }
+  __device__ __forceinline__ void Put(int line, int column, Vec value) { at[kWaiting + line][column] = Bare(value); }
+};
+
+// A block's part of an image.
+struct FlipGrid {
+  int strips;
+  int bands;
+  int band_rows;
+};
+
+// As many blocks as a large GPU holds at once, of so many columns each.
+inline FlipGrid FlipGridOf(const ImageView& image, int columns, int blocks) {
+  constexpr int kLeastBandRows = 64;
+  FlipGrid grid;
+  grid.strips = (image.width + columns - 1) / columns;
+  const int most = std::max(1, std::min(blocks / grid.strips, image.height / kLeastBandRows));
+  grid.band_rows = (image.height + most - 1) / most;
+  grid.bands = (image.height + grid.band_rows - 1) / grid.band_rows;
+  return grid;
 }
 
 LIKENESS_END_TARGET
