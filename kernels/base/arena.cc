@@ -55,7 +55,18 @@ std::int64_t Arena::Allocate(std::int64_t bytes) {
   return offset;
 }
 
+void Arena::HoldFreed(bool hold) {
+  holding_ = hold;
+  if (hold) return;
+  for (const std::int64_t offset : held_) Free(offset);
+  held_.clear();
+}
+
 void Arena::Free(std::int64_t offset) {
+  if (holding_) {
+    held_.push_back(offset);
+    return;
+  }
   const auto at = std::lower_bound(blocks_.begin(), blocks_.end(), offset,
                                    [](const Block& block, std::int64_t o) { return block.offset < o; });
   if (at == blocks_.end() || at->offset != offset || !at->used) std::abort();

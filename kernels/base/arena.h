@@ -29,6 +29,8 @@ class Arena {
   // The offset of a block. Aborts when a real arena is exhausted: the plan that sized it was wrong, which is our bug.
   std::int64_t Allocate(std::int64_t bytes);
   void Free(std::int64_t offset);
+  // While held, what is freed is not handed out again; it is when the hold ends.
+  void HoldFreed(bool hold);
 
   // Null for an arena that counts only.
   void* At(std::int64_t offset) const { return base_ ? base_ + offset : nullptr; }
@@ -50,7 +52,9 @@ class Arena {
   std::byte* base_ = nullptr;
   std::int64_t reserved_ = 0;
   std::int64_t high_water_ = 0;
-  std::vector<Block> blocks_;  // in order of offset; neighbours that are free are merged
+  bool holding_ = false;
+  std::vector<std::int64_t> held_;  // freed meanwhile
+  std::vector<Block> blocks_;       // in order of offset; neighbours that are free are merged
 };
 
 }  // namespace likeness

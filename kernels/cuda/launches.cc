@@ -1,5 +1,6 @@
 #include "kernels/cuda/launches.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -43,6 +44,23 @@ void Launches::Add(const LaunchKind& kind, const Grid& grid, const void* entry, 
   lanes_.back().end_step = steps_.size();
   // A launch of its own, at worst: its entry, and two numbers in the list of first blocks.
   needed_ += RoundUp(kind.entry_bytes) + RoundUp(2 * sizeof(int));
+}
+
+void Launches::Interleave(std::size_t first, std::size_t second) {
+  const std::size_t count = second - first;
+  if (steps_.size() - second != count) return;
+  interleaved_.clear();
+  for (std::size_t i = 0; i < count; ++i) {
+    Step a = steps_[first + i];
+    Step b = steps_[second + i];
+    // Behind the first of each run, a step that joins the one before it brings its like with it.
+    if (a.kind != b.kind || (i > 0 && a.beside != b.beside)) return;
+    if (i == 0) a.beside = false;  // the second run may depend on what came before both
+    b.beside = true;
+    interleaved_.push_back(a);
+    interleaved_.push_back(b);
+  }
+  std::copy(interleaved_.begin(), interleaved_.end(), steps_.begin() + static_cast<std::ptrdiff_t>(first));
 }
 
 Launches::Data Launches::AddData(std::int64_t bytes) {

@@ -69,6 +69,10 @@ class Launches {
   // Notes a launch in the current lane. `entry` is copied. `beside`: it does not depend on the launch noted before it,
   // and joins that one if it is of the same kind.
   void Add(const LaunchKind& kind, const Grid& grid, const void* entry, bool beside = false);
+  // Of two runs of steps that were noted last, from `first` and from `second` on, neither depends on the other. If
+  // their kinds are the same, one by one, then each step of the second joins its like of the first.
+  std::size_t next_step() const { return steps_.size(); }
+  void Interleave(std::size_t first, std::size_t second);
   // Room for data that the current lane's kernels read: written by the caller at once, uploaded with the batch. Null
   // when the table is full.
   struct Data {
@@ -115,6 +119,7 @@ class Launches {
   std::vector<Step> steps_;
   std::vector<Lane> lanes_;
   std::vector<Launch> merged_;
+  std::vector<Step> interleaved_;    // while it is made
   std::vector<std::size_t> joined_;  // steps of the launch that is being merged
 };
 

@@ -150,6 +150,18 @@ class Cuda {
     Note(kernel, grid, true);
   }
 
+  // Two runs of steps of which neither needs what the other makes nor takes memory that it frees: equal ones of both
+  // share launches.
+  bool takes_turns() const { return true; }
+  template <class First, class Second>
+  void Beside(First& first, Second& second) {
+    const std::size_t first_step = launches_.next_step();
+    first();
+    const std::size_t second_step = launches_.next_step();
+    second();
+    launches_.Interleave(first_step, second_step);
+  }
+
   // What is no kernel of ours: a library's call. `kind` is by CallKind.
   template <class Call>
   void Add(const LaunchKind& kind, const Call& call) {

@@ -20,6 +20,14 @@ class PlanDevice {
     total_.operations += cost.operations;
   }
 
+  // As CUDA does, whose features these are.
+  bool takes_turns() const { return feature_layout_ == FeatureLayout::kPixels; }
+  template <class First, class Second>
+  void Beside(First& first, Second& second) {
+    first();
+    second();
+  }
+
   const Cost& total() const { return total_; }
 
  private:

@@ -106,6 +106,22 @@ class Tape {
     return {{workspace_.arena().At(node->gradient_offset), node->shape}, accumulate};
   }
 
+  // Two runs of steps of which neither needs what the other makes. A device that gains by it takes them step by step in
+  // turns, and then neither gets memory that the other has freed.
+  template <class First, class Second>
+  void Beside(First&& first, Second&& second) {
+    if constexpr (requires { device_.Beside(first, second); }) {
+      if (device_.takes_turns()) {
+        workspace_.arena().HoldFreed(true);
+        device_.Beside(first, second);
+        workspace_.arena().HoldFreed(false);
+        return;
+      }
+    }
+    first();
+    second();
+  }
+
   // Calls kernel(device) on devices that compute.
   template <class Kernel>
   void Run(const Cost& cost, Kernel&& kernel) {

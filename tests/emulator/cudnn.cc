@@ -122,7 +122,7 @@ cudnnStatus_t CheckConvolution(const cudnnTensorStruct* x, const cudnnFilterStru
   return CUDNN_STATUS_SUCCESS;
 }
 
-std::size_t WorkspaceBytes(const cudnnTensorStruct& y) { return std::size_t{16} * y.n[2] * y.n[3] + 256; }
+std::size_t WorkspaceBytes(const cudnnTensorStruct& y) { return std::size_t{16} * y.n[0] * y.n[2] * y.n[3] + 256; }
 
 struct Work {
   cudnnTensorStruct x_shape, y_shape;

@@ -215,9 +215,11 @@ TEST(SlotGraphs, AReplayServesNewPixelsWithEqualBits) {
     jobs.push_back(std::make_unique<Job>(request, 35, 33));
   }
   jobs.push_back(std::make_unique<Job>("ssim", 35, 33, /*fused=*/true));
+  SlotSizes sizes = Total(jobs);
+  sizes.library_bytes = 1 << 20;
   Slot replayed, direct;
-  ASSERT_FALSE(testing::CreateSlot(Total(jobs), &replayed).failed());
-  ASSERT_FALSE(testing::CreateSlot(Total(jobs), &direct).failed());
+  ASSERT_FALSE(testing::CreateSlot(sizes, &replayed).failed());
+  ASSERT_FALSE(testing::CreateSlot(sizes, &direct).failed());
   direct.UseGraphs(false);
   for (int round = 0; round < 4; ++round) {
     for (const auto& job : jobs) job->Change(round);

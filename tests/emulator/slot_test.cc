@@ -5,7 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "kernels/base/arena.h"
 #include "kernels/metrics/slot_cuda.h"
+#include "kernels/ops/cuda_device.h"
+#include "tests/emulator/bench.h"
 #include "tests/emulator/control.h"
 #include "tests/gpu/support.h"
 
@@ -41,6 +44,86 @@ std::vector<std::unique_ptr<Job>> MixedBatch() {
     all.push_back(std::make_unique<Job>("gmsd", w + 3, h + 3));
   }
   return all;
+}
+
+// Notes "what" in a list that the host keeps: a call of two kinds.
+struct Call {
+  int what;
+
+  friend bool operator==(const Call&, const Call&) = default;
+};
+std::vector<std::vector<int>> called;  // by launch
+
+Failure Remember(const Entries& entries, cudaStream_t) {
+  called.emplace_back();
+  for (int i = 0; i < entries.count; ++i) called.back().push_back(reinterpret_cast<const Call*>(entries.host)[i].what);
+  return {};
+}
+constexpr LaunchKind kFirst = CallKind<Call>(&Remember), kSecond = CallKind<Call>(&Remember);
+
+TEST(Launches, RunsOfStepsBesideEachOtherShareLaunches) {
+  const auto staged = Make<PinnedBuffer>(1 << 12);
+  const auto table = Make<DeviceBuffer>(1 << 12);
+  Launches launches(staged.data(), table.data(), 1 << 12);
+  const auto note = [&](const LaunchKind& kind, int what, bool beside = false) {
+    const Call call{what};
+    launches.Add(kind, {}, &call, beside);
+  };
+  const auto run = [&] {
+    called.clear();
+    EXPECT_FALSE(launches.UploadAsync(nullptr).failed());
+    EXPECT_FALSE(EnqueueAll(launches.merged(), nullptr).failed());
+    launches.Clear();
+    launches.BeginLane();
+    return called;
+  };
+  using Expected = std::vector<std::vector<int>>;
+  launches.BeginLane();
+  note(kFirst, 0);
+  const std::size_t first = launches.next_step();
+  note(kFirst, 1, /*beside=*/true);
+  note(kSecond, 2);
+  note(kSecond, 3, /*beside=*/true);
+  const std::size_t second = launches.next_step();
+  note(kFirst, 4);
+  note(kSecond, 5);
+  note(kSecond, 6, /*beside=*/true);
+  launches.Interleave(first, second);
+  note(kSecond, 7);
+  // 4 may need what 0 made, though 1 does not.
+  EXPECT_EQ(run(), (Expected{{0}, {1, 4}, {2, 5, 3, 6}, {7}}));
+
+  // Of other kinds, or of another length, runs stay one behind the other.
+  for (const bool longer : {false, true}) {
+    const std::size_t one = launches.next_step();
+    note(kFirst, 1);
+    const std::size_t other = launches.next_step();
+    note(longer ? kFirst : kSecond, 2);
+    if (longer) note(kSecond, 3);
+    launches.Interleave(one, other);
+    EXPECT_EQ(run(), longer ? (Expected{{1}, {2}, {3}}) : (Expected{{1}, {2}}));
+  }
+  // So they do where one of them depends on what came before it and the other does not.
+  const std::size_t one = launches.next_step();
+  note(kFirst, 1);
+  note(kFirst, 2, /*beside=*/true);
+  const std::size_t other = launches.next_step();
+  note(kFirst, 3);
+  note(kFirst, 4);
+  launches.Interleave(one, other);
+  EXPECT_EQ(run(), (Expected{{1, 2}, {3}, {4}}));
+}
+
+TEST(Arena, HandsNothingOutThatWasFreedWhileHeld) {
+  Arena arena;
+  const std::int64_t kept = arena.Allocate(64), freed = arena.Allocate(64);
+  arena.HoldFreed(true);
+  arena.Free(freed);
+  const std::int64_t other = arena.Allocate(64);
+  EXPECT_EQ(other, 128);
+  arena.HoldFreed(false);
+  EXPECT_EQ(arena.Allocate(64), freed);
+  EXPECT_EQ(kept, 0);
 }
 
 TEST(Slot, APairIsScoredAlikeAloneAndInAnyBatch) {

@@ -65,9 +65,11 @@ TEST(TrunkSlot, PairsOfOneSizeShareCalls) {
     ASSERT_FALSE(testing::CreateSlot(sizes, &slot).failed());
     std::vector<PairResult> results;
     const std::int64_t alone = WorkOf(slot, request, 1, &results);
-    // 8 are one call, 13 are 8, 4 and 1: of five convolutions, twice forward and once back, two calls more each.
-    EXPECT_EQ(WorkOf(slot, request, 8, &results), alone);
-    EXPECT_EQ(WorkOf(slot, request, 13, &results), alone + 2 * 15);
+    // Of five convolutions forward, four take both images of a pair at once. Of 8 pairs they take two calls; of 13,
+    // which are 8, 4 and 1, five, for both images of the last are one. The first convolution and five back take three
+    // calls instead of one, the former for each image.
+    EXPECT_EQ(WorkOf(slot, request, 8, &results), alone + 4);
+    EXPECT_EQ(WorkOf(slot, request, 13, &results), alone + 4 * 4 + 2 * 2 + 5 * 2);
     for (const PairResult& result : results) EXPECT_TRUE(SameBits(result, results[0]));
   }
 }

@@ -38,12 +38,12 @@ struct ConvArguments {
 // Of one slot: a handle of cuDNN on its stream, what describes the shapes seen lately, and the slot's work area. A
 // larger one is allocated when a shape that is new asks for more. Movable; not thread safe.
 //
-// The algorithm is pinned, and deterministic. Images of several pairs go into one call, in counts of 8, 4, 2 and 1: no
-// others, so that few kinds of calls have to agree to the bit. Whether cuDNN's kernels for those counts do agree only a
-// GPU can show: tests/gpu/run invariance.
+// The algorithm is pinned, and deterministic. Images of several pairs go into one call, in counts of 64, 32, 16, 8, 4,
+// 2 and 1: no others, so that few kinds of calls have to agree to the bit. Whether cuDNN's kernels for those counts do
+// agree only a GPU can show: tests/gpu/run invariance.
 class ConvPlans {
  public:
-  static constexpr int kMostImages = 8;
+  static constexpr int kMostImages = 64;
   // A convolution whose workspace would exceed this is refused.
   static constexpr std::int64_t kMostWorkspaceBytes = std::int64_t{256} << 20;
 

@@ -45,6 +45,7 @@ template <bool tracked>
 class Features {
  public:
   static constexpr bool kTracked = tracked;
+  Features() = default;
   Features(Planes<tracked> storage, const Shape& shape, Precision precision)
       : storage_(std::move(storage)), shape_(shape), precision_(precision) {}
 
@@ -56,7 +57,7 @@ class Features {
  private:
   Planes<tracked> storage_;
   Shape shape_;
-  Precision precision_;
+  Precision precision_ = Precision::kExact;
 };
 
 namespace trunk_internal {

@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <bit>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "kernels/ops/conv_trunk/conv_plans.h"
@@ -205,29 +209,58 @@ struct Convolution {
 // Of what convolutions of one shape are a multiple of, from one to the next: what cuDNN's wide loads want.
 constexpr std::int64_t kDistanceUnit = 16;
 
-// Those of one shape, weights and kind whose images lie evenly spaced become one call: pairs of one size mostly do, for
-// their workspaces lie one behind another.
+// Convolutions of one call: from one to the next it is always as far.
+struct EvenlySpaced {
+  std::int64_t in_distance = 0;
+  std::int64_t out_distance = 0;
+  std::vector<std::size_t> which;
+};
+
+// Those behind `first` that one call can do with it, as far apart as it and `second` are.
+EvenlySpaced Follow(std::span<const Convolution> all, const std::vector<bool>& done, std::size_t first,
+                    std::size_t second) {
+  EvenlySpaced found{all[first].InDistance(all[second]), all[first].OutDistance(all[second]), {first}};
+  if (found.in_distance <= 0 || found.out_distance <= 0 || found.in_distance % kDistanceUnit != 0 ||
+      found.out_distance % kDistanceUnit != 0) {
+    return found;
+  }
+  for (std::size_t k = second; k < all.size(); ++k) {
+    const auto count = static_cast<std::int64_t>(found.which.size());
+    if (!done[k] && all[first].IsLike(all[k]) && all[first].InDistance(all[k]) == count * found.in_distance &&
+        all[first].OutDistance(all[k]) == count * found.out_distance) {
+      found.which.push_back(k);
+    }
+  }
+  return found;
+}
+
+// Those of one shape, weights and kind whose images lie evenly spaced become one call. Pairs of one size mostly do, for
+// their workspaces lie one behind another: the references, and the distorted images, which take turns here. Both images
+// of what is left of these, and of a single pair, are evenly spaced too, for there are two.
 Failure RunConvolutions(const Entries& entries, cudaStream_t stream) {
   static_cast<void>(stream);  // the handle's own
-  const std::span all(reinterpret_cast<const Convolution*>(entries.host), static_cast<std::size_t>(entries.count));
+  const auto* first = reinterpret_cast<const Convolution*>(entries.host);
+  std::vector<Convolution> all(first, first + entries.count);
+  // A distance between images is above 0.
+  std::stable_sort(all.begin(), all.end(), [](const Convolution& a, const Convolution& b) {
+    return std::less<>()(a.arguments.in, b.arguments.in);
+  });
   std::vector<bool> done(all.size());
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (done[i]) continue;
-    const Convolution& first = all[i];
-    std::int64_t in_distance = 0, out_distance = 0;
-    int count = 1;
-    for (std::size_t k = i + 1; k < all.size(); ++k) {
-      if (done[k] || !first.IsLike(all[k])) continue;
-      const std::int64_t in = first.InDistance(all[k]), out = first.OutDistance(all[k]);
-      if (count == 1 && in > 0 && out > 0 && in % kDistanceUnit == 0 && out % kDistanceUnit == 0) {
-        in_distance = in;
-        out_distance = out;
-      }
-      if (in != count * in_distance || out != count * out_distance) continue;
-      done[k] = true;
-      ++count;
+    EvenlySpaced best{0, 0, {i}};
+    // The next one is the pair's other image, if there is one, and the one behind that is the next pair's.
+    int tried = 0;
+    for (std::size_t k = i + 1; k < all.size() && tried < 2; ++k) {
+      if (done[k] || !all[i].IsLike(all[k])) continue;
+      ++tried;
+      if (EvenlySpaced found = Follow(all, done, i, k); found.which.size() > best.which.size()) best = std::move(found);
     }
-    LIKENESS_CUDA_RETURN_IF_FAILED(first.plans->Run(first.shape, first.arguments, count, in_distance, out_distance));
+    // A call takes no other counts, and what is left over may join another.
+    best.which.resize(std::bit_floor(best.which.size()));
+    for (const std::size_t k : best.which) done[k] = true;
+    LIKENESS_CUDA_RETURN_IF_FAILED(all[i].plans->Run(
+        all[i].shape, all[i].arguments, static_cast<int>(best.which.size()), best.in_distance, best.out_distance));
   }
   return {};
 }

@@ -14,6 +14,22 @@ namespace likeness::trunk_internal {
 // The image as it is.
 inline constexpr ColorNormalization kImageTap = {{0.0, 0.0, 0.0}, {1.0, 1.0, 1.0}};
 
+// The first convolution of the value whose features, read and written, take most room.
+inline int WidestLayer(const TrunkSpec& spec, const Shape& image) {
+  Shape shape = PackedShape(spec.convs[0], image);
+  std::int64_t most = 0;
+  int widest = 0;
+  for (int layer = 0; layer < static_cast<int>(spec.convs.size()); layer += spec.Parts(layer)) {
+    const ConvSpec& conv = spec.convs[layer];
+    const Shape in = conv.pool_kernel > 0 ? PoolOutput(spec.pooling, conv, shape) : shape;
+    shape = LayerOutput(spec, layer, shape);
+    if (in.count() + shape.count() <= most) continue;
+    most = in.count() + shape.count();
+    widest = layer;
+  }
+  return widest;
+}
+
 // body(tap, reference's features, distorted's features), tap after tap; `color` is of what the network sees.
 template <class T, bool tracked, class Body>
 void ForEachTap(T& t, const TrunkUse& trunk, const ColorNormalization& color, bool linear,
@@ -22,17 +38,27 @@ void ForEachTap(T& t, const TrunkUse& trunk, const ColorNormalization& color, bo
   if (trunk.spec->image_tap) {
     body(tap++, ImageFeatures(t, trunk, reference, kImageTap), ImageFeatures(t, trunk, distorted, kImageTap));
   }
-  auto r = ImageFeatures(t, trunk, reference, color);
-  auto d = ImageFeatures(t, trunk, distorted, color);
+  Features<false> r;
+  Features<tracked> d;
+  t.Beside([&] { r = ImageFeatures(t, trunk, reference, color); },
+           [&] { d = ImageFeatures(t, trunk, distorted, color); });
+  // Where both images' features would take more room than anywhere else, they go one after the other: there one image
+  // has enough to do for a GPU.
+  const int widest = WidestLayer(*trunk.spec, distorted.shape());
   for (int layer = 0; layer < static_cast<int>(trunk.spec->convs.size()); layer += trunk.spec->Parts(layer)) {
     const ConvSpec& conv = trunk.conv(layer);
     if (conv.pool_kernel > 0) {
-      r = PoolBefore(t, trunk, layer, r);
-      d = PoolBefore(t, trunk, layer, d);
+      t.Beside([&] { r = PoolBefore(t, trunk, layer, r); }, [&] { d = PoolBefore(t, trunk, layer, d); });
     }
     const bool relu = !(linear && conv.linear);
-    r = ConvRelu(t, trunk, layer, r, relu);
-    d = ConvRelu(t, trunk, layer, d, relu);
+    const auto step_r = [&] { r = ConvRelu(t, trunk, layer, r, relu); };
+    const auto step_d = [&] { d = ConvRelu(t, trunk, layer, d, relu); };
+    if (layer == widest) {
+      step_r();
+      step_d();
+    } else {
+      t.Beside(step_r, step_d);
+    }
     if (conv.tap) body(tap++, r, d);
   }
 }
