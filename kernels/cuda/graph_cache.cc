@@ -48,11 +48,15 @@ std::list<GraphCache::Entry>::iterator GraphCache::Find(std::list<Entry>& entrie
   return std::find_if(entries.begin(), entries.end(), [&](const Entry& entry) { return entry.Is(launches); });
 }
 
+void GraphCache::Forget() {
+  graphs_.clear();
+  seen_.clear();
+}
+
 Failure GraphCache::Run(std::span<const Launch> launches, std::int64_t generation, cudaStream_t stream) {
   if (launches.empty()) return {};
   if (generation != generation_) {
-    graphs_.clear();
-    seen_.clear();
+    Forget();
     generation_ = generation;
   }
   if (const auto known = Find(graphs_, launches); known != graphs_.end()) {
@@ -61,8 +65,10 @@ Failure GraphCache::Run(std::span<const Launch> launches, std::int64_t generatio
     return known->graph.LaunchAsync(stream);
   }
   if (const auto seen = Find(seen_, launches); seen != seen_.end()) {
-    LIKENESS_CUDA_RETURN_IF_FAILED(Graph::Capture(
-        stream, [&] { return EnqueueAll(launches, stream); }, &seen->graph));
+    const Failure failure = Graph::Capture(
+        stream, [&] { return EnqueueAll(launches, stream); }, &seen->graph);
+    if (failure.code == cudaErrorMemoryAllocation) Forget();
+    LIKENESS_CUDA_RETURN_IF_FAILED(failure);
     ++captures_;
     graphs_.splice(graphs_.begin(), seen_, seen);
     if (graphs_.size() > kMostGraphs) graphs_.pop_back();

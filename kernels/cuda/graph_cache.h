@@ -28,7 +28,8 @@ class GraphCache {
 
   // Enqueues the launches on the slot's stream; does not wait, but what this had enqueued before must be done.
   // `generation` is another number whenever a library has released or moved something that its earlier calls may use:
-  // the graphs of before, which hold those calls, are gone then.
+  // the graphs of before, which hold those calls, are gone then. So they are when the GPU has no memory for one more,
+  // which fails the batch.
   Failure Run(std::span<const Launch> launches, std::int64_t generation, cudaStream_t stream);
 
   std::int64_t captures() const { return captures_; }
@@ -44,6 +45,7 @@ class GraphCache {
     void Remember(std::span<const Launch> others);
   };
 
+  void Forget();
   static std::list<Entry>::iterator Find(std::list<Entry>& entries, std::span<const Launch> launches);
 
   // Most recently used first.

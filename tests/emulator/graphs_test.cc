@@ -141,6 +141,8 @@ TEST(GraphCache, FailuresAreReportedAndLeaveTheStreamUsable) {
   LimitEmulatedMemory(1);
   EXPECT_EQ(bench.Enqueue(1, 1.0, 1, 0).code, cudaErrorMemoryAllocation);
   LimitEmulatedMemory(std::int64_t{1} << 40);
+  // Nothing is left of what was there.
+  EXPECT_EQ(bench.Run(1, 1.0, 1), Counts(0, 0));
   EXPECT_EQ(bench.Run(1, 1.0, 1), Counts(1, 0));
   FailEmulatedWork(2, cudaErrorIllegalAddress, /*sticky=*/true);  // the graph
   EXPECT_EQ(bench.Enqueue(1, 1.0, 1, 0).code, cudaErrorIllegalAddress);
