@@ -1,6 +1,7 @@
 // A pair's bits depend on the pair alone: every metric that is compiled for CUDA, and every fused walk, is scored by
 // itself, and then again in mixed batches of any sizes, beside other metrics of the same pair, with and without map and
-// gradient, by several slots on as many host threads at once. Everything must come back equal to the last bit.
+// gradient, by several slots on as many host threads at once; learned metrics also in batches of many of their like.
+// Everything must come back equal to the last bit.
 //
 //   invariance [--rounds N] [--slots N] [--small]      exit 0: all equal; 1: not; 77: no GPU, nothing was run
 //
@@ -123,6 +124,30 @@ int CountDifferences(const std::vector<Mixed>& mixed) {
   return count;
 }
 
+// Learned metrics among their like, whose convolutions share calls: 99 pairs are calls of 64, 32, 2 and 1 images, 31 of
+// 16, 8, 4, 2 and 1.
+bool AgreeInCrowds(const std::vector<Alone>& cases, bool small) {
+  const std::vector<int> counts = small ? std::vector<int>{5} : std::vector<int>{99, 31};
+  for (const Alone& one : cases) {
+    if (one.request.program->trunk == nullptr || std::int64_t{one.pair->width} * one.pair->height > 64 * 64) continue;
+    for (const int count : counts) {
+      std::vector<Mixed> crowd(count);
+      std::vector<PairTask*> tasks;
+      SlotSizes sizes;
+      for (Mixed& mixed : crowd) {
+        mixed.asked = std::make_unique<Asked>(*one.pair);
+        mixed.asked->Add(one.request, true, true);
+        mixed.cases.push_back(&one);
+        tasks.push_back(&mixed.asked->task);
+        sizes += SizesFor(mixed.asked->task);
+      }
+      Slot slot;
+      if (!Report(CreateSlot(sizes, &slot)) || !ScoreAll(slot, tasks) || CountDifferences(crowd) > 0) return false;
+    }
+  }
+  return true;
+}
+
 // What one thread does with its slot. A slot has room for the largest task and a few more, so that batches end
 // anywhere.
 bool Repeat(const std::vector<Alone>& cases, const Options& options, int thread, std::atomic<std::int64_t>& compared) {
@@ -152,7 +177,7 @@ int Run(const Options& options) {
   if (!trunks.Create()) return kFailed;
   const std::vector<Pair> pairs = MakePairs(options.small);
   std::vector<Alone> cases = MakeCases(pairs, options.small);
-  if (!ScoreAlone(cases)) return kFailed;
+  if (!ScoreAlone(cases) || !AgreeInCrowds(cases, options.small)) return kFailed;
   std::atomic<bool> passed = true;
   std::atomic<std::int64_t> compared = 0;
   std::vector<std::thread> threads;
