@@ -34,6 +34,7 @@ TEST(Ssimulacra2Walks, EverySizeIsNearTheProgram) {
                         {9, 15, 3},
                         {8, 67, 3},
                         {64, 65, 3},
+                        {121, 66, 1},
                         {128, 71, 1},
                         {129, 130, 1},
                         {255, 161, 3},
