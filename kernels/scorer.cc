@@ -1,22 +1,19 @@
 #include "kernels/scorer.h"
 
 #include <cmath>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <utility>
 
-#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/base/parallel.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/job_checks.h"
-#include "kernels/metrics/kept_values.h"
+#include "kernels/metrics/engine_cpu.h"
 #include "kernels/metrics/planner.h"
 #include "kernels/metrics/registry.h"
 #include "kernels/metrics/weights.h"
-#include "kernels/ops/conv_trunk/blocked_conv.h"
 #include "kernels/ops/conv_trunk/trunk.h"
 #include "kernels/resolve.h"
 #include "kernels/walks/walk.h"
@@ -26,60 +23,28 @@
 #endif
 
 namespace likeness {
-namespace {
-
-constexpr char kOracle[] = "oracle";
-
-ConvIsa ConvIsaOf(const std::string& instruction_set) {
-  if (instruction_set == "sse4") return ConvIsa::kSse4;
-  if (instruction_set == "avx2") return ConvIsa::kAvx2;
-  if (instruction_set == "avx3") return ConvIsa::kAvx512;
-  return instruction_set == kOracle ? ConvIsa::kNone : ConvIsa::kAny;
-}
-
-}  // namespace
 
 struct Scorer::Impl {
   Impl(const ScorerOptions& o, std::string set) : options(o), instruction_set(std::move(set)), pool(o.threads) {}
-
-  // What the CPU's programs run on.
-  PlannedDevice Cpu() const {
-    const int bytes_per_sample = instruction_set == kOracle ? sizeof(double) : sizeof(float);
-    return {bytes_per_sample, FeatureLayout::kBlocked};
-  }
-
-  // Scratch for one metric on one pair, given back when the borrower goes.
-  std::unique_ptr<Workspace> Borrow() {
-    const std::lock_guard<std::mutex> lock(mutex);
-    if (idle.empty()) return std::make_unique<Workspace>();
-    std::unique_ptr<Workspace> workspace = std::move(idle.back());
-    idle.pop_back();
-    return workspace;
-  }
-  void GiveBack(std::unique_ptr<Workspace> workspace) {
-    const std::lock_guard<std::mutex> lock(mutex);
-    idle.push_back(std::move(workspace));
-  }
 
   // The fused walk for a metric on this pair; empty where its program must run. Decided by metric, parameters and the
   // kind of images only.
   std::optional<WalkRequest> WalkOf(const ResolvedMetric& metric, const ImageView& reference,
                                     const ImageView& distorted, bool weighted) const;
-  // `prepared`: of a learned metric, for the size of the pair; null for a plan.
-  Settings SettingsOf(const ResolvedMetric& metric, const PreparedTrunk* prepared = nullptr) const {
-    return likeness::SettingsOf(metric, trunks[metric.index].get(), prepared);
+  Settings SettingsOf(const ResolvedMetric& metric) const {
+    return likeness::SettingsOf(metric, trunks[metric.index].get());
   }
   // Whether the GPU computes it. Decided by the metric alone.
   bool OnDevice(const ResolvedMetric& metric) const { return !on_device.empty() && on_device[metric.index]; }
   bool HasFastWay(const ResolvedMetric& metric) const {
-    return metric.info->learned && (OnDevice(metric) || HasFastConvolutions(ConvIsaOf(instruction_set)));
+    return metric.info->learned && (OnDevice(metric) || cpu->HasFastConvolutions());
   }
   std::int64_t WorkspaceLimit(const ResolvedMetric& metric) const;
   std::int64_t WorkspaceOf(const ResolvedMetric& metric, const WalkRequest& walk, const ImageView& distorted) const;
   // What can be said before anything is computed; OK for those metrics that go on.
   void CheckJob(const Scorer& scorer, PairJob& job) const;
   // The metrics that the GPU does not compute.
-  void ScorePair(PairJob& job);
+  void ScoreOnCpu(PairJob& job);
   void ScoreOnDevice(absl::Span<PairJob* const> jobs);
   // Computes exactly what left the range of 16 bits.
   static void ScoreAnew(const Scorer& scorer, absl::Span<PairJob* const> jobs);
@@ -87,11 +52,8 @@ struct Scorer::Impl {
   absl::Status StartDevices();
 #endif
   static void CheckScores(PairJob& job);
-  void ScorePrograms(const PairJob& job, const std::vector<int>& which, KeptReference* kept,
-                     std::vector<MetricResult>& results);
-  // Runs one program in a workspace that has room for it.
-  void RunProgram(const PairJob& job, const ResolvedMetric& metric, Workspace& workspace, MetricResult& result);
-  absl::Status Reserve(const std::string& what, std::int64_t bytes, Workspace& workspace) const;
+  // Fills metrics and trunks.
+  void LoadMetrics();
 
   ScorerOptions options;
   std::string backend = "cpu";
@@ -100,11 +62,8 @@ struct Scorer::Impl {
   std::vector<MetricInfo> metrics;
   std::vector<std::unique_ptr<const Trunk>> trunks;  // of each metric; null: it has none, or it is unavailable
   absl::Span<const MetricEntry* const> entries;
-  absl::Span<const ProgramRun> programs;
-  const WalkTable* walks = nullptr;
-
-  std::mutex mutex;
-  std::vector<std::unique_ptr<Workspace>> idle;
+  bool has_walks = false;
+  std::unique_ptr<CpuEngine> cpu;
   std::string cuda_note;
   std::vector<bool> on_device;  // each metric; empty: the CPU computes everything
 #if defined(LIKENESS_ENABLE_CUDA)
@@ -126,20 +85,30 @@ absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& opti
     return absl::FailedPreconditionError("this processor lacks SSE4.2, which is the least that likeness runs on");
   }
   const std::string set = options.instruction_set.empty() ? runnable.front() : options.instruction_set;
-  auto impl = std::make_unique<Impl>(options, set);
-  impl->entries = MetricEntries();
-  impl->programs = ProgramsFor(set);
-  if (impl->programs.empty()) {
+  const absl::Span<const ProgramRun> programs = ProgramsFor(set);
+  if (programs.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
         "instruction set \"", set,
         "\" is not to be had here; this processor and build have: ", absl::StrJoin(runnable, ", "), ", oracle"));
   }
-  if (options.fused_walks) impl->walks = GetWalkTable(set);
-  for (const MetricEntry* entry : impl->entries) {
-    MetricInfo& info = impl->metrics.emplace_back(entry->info());
-    std::unique_ptr<const Trunk>& trunk = impl->trunks.emplace_back();
+  const WalkTable* walks = options.fused_walks ? GetWalkTable(set) : nullptr;
+  auto impl = std::make_unique<Impl>(options, set);
+  impl->LoadMetrics();
+  impl->has_walks = walks != nullptr;
+  impl->cpu = std::make_unique<CpuEngine>(set, options.slot_bytes, impl->entries, impl->trunks, programs, walks);
+#if defined(LIKENESS_ENABLE_CUDA)
+  RETURN_IF_ERROR(impl->StartDevices());
+#endif
+  return std::unique_ptr<Scorer>(new Scorer(std::move(impl)));
+}
+
+void Scorer::Impl::LoadMetrics() {
+  entries = MetricEntries();
+  for (const MetricEntry* entry : entries) {
+    MetricInfo& info = metrics.emplace_back(entry->info());
+    std::unique_ptr<const Trunk>& trunk = trunks.emplace_back();
     if (entry->trunk == nullptr) continue;
-    auto loaded = LoadTrunk(info.id, entry->trunk(), ConvIsaOf(set), options.weights_dir);
+    auto loaded = LoadTrunk(info.id, entry->trunk(), ConvIsaOf(instruction_set), options.weights_dir);
     if (!loaded.ok()) {
       info.unavailable = std::string(loaded.status().message());
       continue;
@@ -156,10 +125,6 @@ absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& opti
     }
     trunk = std::move(loaded->trunk);
   }
-#if defined(LIKENESS_ENABLE_CUDA)
-  RETURN_IF_ERROR(impl->StartDevices());
-#endif
-  return std::unique_ptr<Scorer>(new Scorer(std::move(impl)));
 }
 
 absl::Span<const MetricInfo> Scorer::metrics() const { return impl_->metrics; }
@@ -254,7 +219,7 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
   // Averaging over weights takes a few steps more.
   Plan plan =
       PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}},
-                impl_->OnDevice(metric) ? kPlannedCuda : impl_->Cpu());
+                impl_->OnDevice(metric) ? kPlannedCuda : impl_->cpu->planned());
   if (const auto walk = impl_->WalkOf(metric, reference, distorted, weighted)) {
     plan.workspace_bytes = impl_->WorkspaceOf(metric, *walk, distorted);
   }
@@ -293,7 +258,7 @@ absl::StatusOr<Explanation> Scorer::Explain(absl::Span<const ResolvedMetric> met
     explanation.apart.bytes_moved += plan.bytes_moved;
     explanation.apart.operations += plan.operations;
   }
-  JointPlan joint = PlanTogether(programs, impl_->Cpu());
+  JointPlan joint = PlanTogether(programs, impl_->cpu->planned());
   explanation.together = joint.plan;
   explanation.shares = programs.size() > 1 && joint.plan.workspace_bytes <= impl_->options.slot_bytes;
   for (const SharedStep& step : joint.shared) {
@@ -304,76 +269,10 @@ absl::StatusOr<Explanation> Scorer::Explain(absl::Span<const ResolvedMetric> met
   return explanation;
 }
 
-absl::Status Scorer::Impl::Reserve(const std::string& what, std::int64_t bytes, Workspace& workspace) const {
-  if (workspace.arena().Reserve(bytes)) return absl::OkStatus();
-  return absl::ResourceExhaustedError(
-      absl::StrCat(what, " needs a workspace of ", bytes, " bytes and the system has none left; try again"));
-}
-
-void Scorer::Impl::RunProgram(const PairJob& job, const ResolvedMetric& metric, Workspace& workspace,
-                              MetricResult& result) {
-  std::shared_ptr<const PreparedTrunk> trunk;
-  if (trunks[metric.index] != nullptr) {
-    auto prepared = trunks[metric.index]->Prepare(job.distorted.width, job.distorted.height, metric.want_gradient,
-                                                  metric.precision);
-    result.status = prepared.status();
-    if (!prepared.ok()) return;
-    trunk = *std::move(prepared);
-  }
-  const Settings settings = SettingsOf(metric, trunk.get());
-  const RunInput input{job.reference,        job.distorted, job.weights,     job.averaging,
-                       job.alpha_background, settings,      metric.want_map, metric.want_gradient};
-  programs[metric.index](input, workspace, result);
-}
-
-// The programs of a pair one after another. Where one slot has room for what they share, equal steps run once.
-void Scorer::Impl::ScorePrograms(const PairJob& job, const std::vector<int>& which, KeptReference* kept,
-                                 std::vector<MetricResult>& results) {
-  const Shape shape{job.distorted.width, job.distorted.height, ScoredChannels(job.reference, job.distorted)};
-  const bool weighted = job.weights.data != nullptr;
-  std::vector<Settings> settings;
-  settings.reserve(which.size());
-  std::vector<PlannedProgram> planned;
-  for (const int i : which) {
-    const ResolvedMetric& metric = job.metrics[i];
-    settings.push_back(SettingsOf(metric));
-    planned.push_back({entries[metric.index],
-                       {shape, settings.back(), metric.want_map, metric.want_gradient, weighted, job.averaging}});
-  }
-  std::unique_ptr<Workspace> workspace = Borrow();
-  const auto run_together = [&](const JointPlan& joint, const std::vector<void*>& outside) {
-    if (joint.plan.workspace_bytes > options.slot_bytes) return false;
-    if (!workspace->arena().Reserve(joint.plan.workspace_bytes)) return false;
-    workspace->Follow(&joint.schedule, outside);
-    for (const int i : which) RunProgram(job, job.metrics[i], *workspace, results[i]);
-    workspace->Follow(nullptr);
-    return true;
-  };
-  bool done = false;
-  if (kept != nullptr) {
-    // What a plan does not see, but features depend on.
-    KeptValues values(*kept, absl::HashOf(job.alpha_background));
-    const JointPlan joint = PlanTogether(planned, Cpu(), values);
-    done = values.Allocate(joint.schedule) && run_together(joint, values.addresses());
-    if (done) values.Publish();
-  }
-  if (!done && which.size() > 1) {
-    const JointPlan joint = PlanTogether(planned, Cpu());
-    done = !joint.shared.empty() && run_together(joint, {});
-  }
-  for (std::size_t k = 0; !done && k < which.size(); ++k) {
-    const ResolvedMetric& metric = job.metrics[which[k]];
-    MetricResult& result = results[which[k]];
-    result.status = Reserve(metric.info->id, PlanAlone(planned[k], Cpu()).workspace_bytes, *workspace);
-    if (result.status.ok()) RunProgram(job, metric, *workspace, result);
-  }
-  GiveBack(std::move(workspace));
-}
-
 std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, const ImageView& reference,
                                                 const ImageView& distorted, bool weighted) const {
   const auto make = entries[metric.index]->walk;
-  if (walks == nullptr || make == nullptr || weighted) return std::nullopt;
+  if (!has_walks || make == nullptr || weighted) return std::nullopt;
   std::optional<WalkRequest> request = make(SettingsOf(metric));
   if (!request) return std::nullopt;
   if (!OnDevice(metric) && !RunsOnCpu(*request)) return std::nullopt;
@@ -402,33 +301,15 @@ void Scorer::Impl::CheckJob(const Scorer& scorer, PairJob& job) const {
   }
 }
 
-void Scorer::Impl::ScorePair(PairJob& job) {
-  const bool weighted = job.weights.data != nullptr;
-  // All walks of the pair share one reading of the images.
-  std::vector<std::optional<WalkRequest>> requests(job.metrics.size());
-  std::vector<WalkRequest*> together;
-  std::vector<int> programs;
-  std::vector<int> keepers;  // programs that keep what they can of the reference
+void Scorer::Impl::ScoreOnCpu(PairJob& job) {
+  PairOnCpu pair{&job, {}, {}, &job.results};
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {
     const ResolvedMetric& metric = job.metrics[i];
     if (!job.results[i].status.ok() || OnDevice(metric)) continue;
-    requests[i] = WalkOf(metric, job.reference, job.distorted, weighted);
-    if (requests[i]) {
-      together.push_back(&*requests[i]);
-    } else {
-      (job.kept != nullptr && metric.info->learned ? keepers : programs).push_back(static_cast<int>(i));
-    }
+    pair.metrics.push_back(static_cast<int>(i));
+    pair.walks.push_back(WalkOf(metric, job.reference, job.distorted, job.weights.data != nullptr));
   }
-  if (!programs.empty()) ScorePrograms(job, programs, nullptr, job.results);
-  if (!keepers.empty()) ScorePrograms(job, keepers, job.kept, job.results);
-  if (!together.empty()) RunWalks(*walks, job.reference, job.distorted, absl::MakeSpan(together));
-  for (std::size_t i = 0; i < job.metrics.size(); ++i) {
-    if (!requests[i]) continue;
-    MetricResult& result = job.results[i];
-    result.score = requests[i]->score;
-    result.map = std::move(requests[i]->map);
-    result.gradient = std::move(requests[i]->gradient);
-  }
+  cpu->Score(pair);
 }
 
 // Rare, so one job after another. What is exact cannot come back here.
@@ -487,7 +368,7 @@ void Scorer::Score(absl::Span<PairJob* const> jobs) const {
       ParallelFor(static_cast<int>(some.size()), std::int64_t{1} << 40, [&](int begin, int end) {
         for (int i = begin; i < end; ++i) {
           impl_->CheckJob(*this, *some[i]);
-          impl_->ScorePair(*some[i]);
+          impl_->ScoreOnCpu(*some[i]);
         }
       });
     });
