@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,16 +25,13 @@ class KeptReference {
 
  private:
   friend class KeptValues;
-
-  struct Free {
-    void operator()(std::byte* memory) const { std::free(memory); }
-  };
-  using Memory = std::shared_ptr<std::byte>;
+  using Memory = std::shared_ptr<std::byte>;  // of the host or of a GPU
 
   const std::int64_t capacity_;
   mutable std::mutex mutex_;
   std::int64_t bytes_ = 0;
   std::map<std::uint64_t, Memory> values_;  // by identity; complete once they are here
+  int home_ = -1;                           // the GPU that they are on; -1: none yet, or the CPU has them
 };
 
 }  // namespace likeness

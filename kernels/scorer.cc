@@ -356,11 +356,12 @@ void Scorer::Impl::CheckScores(PairJob& job) {
 }
 
 void Scorer::Score(absl::Span<PairJob* const> jobs) const {
-  // The first job of a kept reference fills it for the others.
+  // Of a kept reference that has nothing yet, the first job fills it for the others.
   std::vector<PairJob*> at_once, then;
   std::set<const KeptReference*> seen;
   for (PairJob* job : jobs) {
-    (job->kept == nullptr || seen.insert(job->kept).second ? at_once : then).push_back(job);
+    const bool waits = job->kept != nullptr && job->kept->bytes() == 0 && !seen.insert(job->kept).second;
+    (waits ? then : at_once).push_back(job);
   }
   const auto score = [&](const std::vector<PairJob*>& some) {
     if (some.empty()) return;
@@ -372,10 +373,10 @@ void Scorer::Score(absl::Span<PairJob* const> jobs) const {
         }
       });
     });
+    impl_->ScoreOnDevice(some);
   };
   score(at_once);
   score(then);
-  impl_->ScoreOnDevice(jobs);
   Impl::ScoreAnew(*this, jobs);
   for (PairJob* job : jobs) Impl::CheckScores(*job);
 }

@@ -96,8 +96,9 @@ struct PairJob {
   // that take no weights then fail with INVALID_ARGUMENT.
   ImageView weights;
   Averaging averaging = Averaging::kOverPixels;
-  // What the CPU's learned metrics keep of the reference; they use what is there and add to it. Null: nothing. Must be
-  // of this reference and this Scorer. Of several jobs with one, the first is scored before the others.
+  // What learned metrics keep of the reference, in memory of the CPU or of the GPU that the pair then goes to; they use
+  // what is there and add to it. Null: nothing. Must be of this reference and this Scorer. Of several jobs with one
+  // that has nothing yet, the first is scored before the others.
   KeptReference* kept = nullptr;
   // Filled by Score: one for each of `metrics`, in order.
   std::vector<MetricResult> results;

@@ -4,6 +4,7 @@
 set(LIKENESS_CUDA_SOURCES
     ${LIKENESS_CUDA_ROOT}/kernels/cuda/graph_cache.cc
     ${LIKENESS_CUDA_ROOT}/kernels/cuda/launches.cc
+    ${LIKENESS_CUDA_ROOT}/kernels/cuda/memory_pool.cc
     ${LIKENESS_CUDA_ROOT}/kernels/cuda/owners.cc
     ${LIKENESS_CUDA_ROOT}/kernels/cuda/probe.cc
     ${LIKENESS_CUDA_ROOT}/kernels/metrics/slot_cuda.cu

@@ -69,7 +69,7 @@ void CpuEngine::RunProgram(const PairJob& job, const ResolvedMetric& metric, Wor
   programs_[metric.index](input, workspace, result);
 }
 
-void CpuEngine::RunPrograms(const PairOnCpu& pair, const std::vector<int>& which, KeptReference* kept) {
+void CpuEngine::RunPrograms(const PairOnCpu& pair, const std::vector<int>& which) {
   const PairJob& job = *pair.job;
   std::vector<MetricResult>& results = *pair.results;
   const Shape shape{job.distorted.width, job.distorted.height, ScoredChannels(job.reference, job.distorted)};
@@ -77,11 +77,15 @@ void CpuEngine::RunPrograms(const PairOnCpu& pair, const std::vector<int>& which
   std::vector<Settings> settings;
   settings.reserve(which.size());
   std::vector<PlannedProgram> programs;
+  bool any_keeps = false;
   for (const int i : which) {
     const ResolvedMetric& metric = job.metrics[i];
+    const bool keeps = job.kept != nullptr && metric.info->learned;
+    any_keeps = any_keeps || keeps;
     settings.push_back(SettingsOf(metric));
     programs.push_back({entries_[metric.index],
-                        {shape, settings.back(), metric.want_map, metric.want_gradient, weighted, job.averaging}});
+                        {shape, settings.back(), metric.want_map, metric.want_gradient, weighted, job.averaging},
+                        keeps});
   }
   std::unique_ptr<Workspace> workspace = Borrow();
   const auto run_together = [&](const JointPlan& joint, const std::vector<void*>& outside) {
@@ -93,9 +97,9 @@ void CpuEngine::RunPrograms(const PairOnCpu& pair, const std::vector<int>& which
     return true;
   };
   bool done = false;
-  if (kept != nullptr) {
+  if (any_keeps) {
     // What a plan does not see, but features depend on.
-    KeptValues values(*kept, absl::HashOf(job.alpha_background));
+    KeptValues values(*job.kept, absl::HashOf(job.alpha_background));
     const JointPlan joint = PlanTogether(programs, planned(), values);
     done = values.Allocate(joint.schedule) && run_together(joint, values.addresses());
     if (done) values.Publish();
@@ -117,17 +121,15 @@ void CpuEngine::Score(PairOnCpu& pair) {
   const PairJob& job = *pair.job;
   std::vector<WalkRequest*> together;  // share one reading of the images
   std::vector<int> programs;
-  std::vector<int> keepers;  // programs that keep what they can of the reference
   for (std::size_t i = 0; i < pair.metrics.size(); ++i) {
     const int metric = pair.metrics[i];
     if (pair.walks[i]) {
       together.push_back(&*pair.walks[i]);
     } else {
-      (job.kept != nullptr && job.metrics[metric].info->learned ? keepers : programs).push_back(metric);
+      programs.push_back(metric);
     }
   }
-  if (!programs.empty()) RunPrograms(pair, programs, nullptr);
-  if (!keepers.empty()) RunPrograms(pair, keepers, job.kept);
+  if (!programs.empty()) RunPrograms(pair, programs);
   if (together.empty()) return;
   RunWalks(*walks_, job.reference, job.distorted, absl::MakeSpan(together));
   for (std::size_t i = 0; i < pair.metrics.size(); ++i) {

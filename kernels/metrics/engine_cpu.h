@@ -53,8 +53,8 @@ class CpuEngine {
   // Scratch for the programs of one pair, given back when the borrower goes.
   std::unique_ptr<Workspace> Borrow();
   void GiveBack(std::unique_ptr<Workspace> workspace);
-  // `kept`: null, or where the programs find and leave what is known of the reference.
-  void RunPrograms(const PairOnCpu& pair, const std::vector<int>& which, KeptReference* kept);
+  // Learned metrics find and leave in PairJob::kept what they know of the reference.
+  void RunPrograms(const PairOnCpu& pair, const std::vector<int>& which);
   // In a workspace that has room for it.
   void RunProgram(const PairJob& job, const ResolvedMetric& metric, Workspace& workspace, MetricResult& result);
   absl::Status Reserve(const std::string& what, std::int64_t bytes, Workspace& workspace) const;

@@ -8,10 +8,13 @@
 #include <set>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/memory_pool.h"
 #include "kernels/cuda/probe.h"
+#include "kernels/metrics/kept_values.h"
 #include "kernels/metrics/planner.h"
 #include "kernels/metrics/slot_cuda.h"
 #include "kernels/ops/conv_trunk/conv_plans.h"
@@ -91,14 +94,28 @@ Failure TryOut(Slot& slot, const Program& program, const TrunkWeights& weights, 
   return task.failure;
 }
 
+// The GPU that keeps a reference's features, and its memory for that.
+struct Home {
+  int device = -1;  // any GPU will do
+  const MemoryPool* memory = nullptr;
+};
+
+bool Keeps(const PairOnDevice& pair, int metric) {
+  return pair.job->kept != nullptr && pair.job->metrics[metric].info->learned;
+}
+
 // A pair as a slot takes it, with what its task refers to.
 struct Noted {
+  const PairOnDevice& pair;
+  const int device;  // that it must go to; -1: any
   std::vector<Settings> settings;
+  std::optional<KeptValues> kept;
   JointPlan joint;
   PairTask task;
 
-  Noted(const PairOnDevice& pair, absl::Span<const MetricEntry* const> entries, absl::Span<const Trunk* const> trunks,
-        std::int64_t workspace_bytes) {
+  Noted(const PairOnDevice& p, const Home& home, absl::Span<const MetricEntry* const> entries,
+        absl::Span<const Trunk* const> trunks, std::int64_t workspace_bytes)
+      : pair(p), device(home.device) {
     const PairJob& job = *pair.job;
     task.reference = job.reference;
     task.distorted = job.distorted;
@@ -121,14 +138,36 @@ struct Noted {
       if (noted.walk) continue;
       programs.push_back(
           {entries[metric.index],
-           {shape, of_metric, metric.want_map, metric.want_gradient, job.weights.data != nullptr, job.averaging}});
+           {shape, of_metric, metric.want_map, metric.want_gradient, job.weights.data != nullptr, job.averaging},
+           Keeps(pair, pair.metrics[k])});
     }
     Plan(task);
+    if (home.memory != nullptr) {
+      // What a plan does not see, but features depend on.
+      kept.emplace(*job.kept, absl::HashOf(job.alpha_background, home.device),
+                   [memory = home.memory](std::int64_t bytes) { return memory->Allocate(bytes); });
+      joint = PlanTogether(programs, kPlannedCuda, *kept);
+      if (joint.plan.workspace_bytes <= workspace_bytes && kept->Allocate(joint.schedule)) {
+        task.kept = kept->addresses();
+        Follow(joint);
+        return;
+      }
+      kept.reset();
+    }
     if (programs.size() < 2) return;
     joint = PlanTogether(programs, kPlannedCuda);
-    if (joint.shared.empty() || joint.plan.workspace_bytes > workspace_bytes) return;
-    task.schedule = &joint.schedule;
-    task.shared_workspace_bytes = joint.plan.workspace_bytes;
+    if (!joint.shared.empty() && joint.plan.workspace_bytes <= workspace_bytes) Follow(joint);
+  }
+
+  void Follow(const JointPlan& plan) {
+    task.schedule = &plan.schedule;
+    task.shared_workspace_bytes = plan.plan.workspace_bytes;
+  }
+  // After the scoring. Features that left half's range stay unknown, so that whoever reads them finds out as well.
+  void Publish() {
+    const bool left_range = std::any_of(task.metrics.begin(), task.metrics.end(),
+                                        [](const MetricTask& metric) { return metric.result.non_finite; });
+    if (kept && !task.failure.failed() && !left_range) kept->Publish();
   }
 };
 
@@ -137,7 +176,8 @@ struct Noted {
 struct Engine::Impl {
   struct Device {
     int index = 0;
-    DeviceTrunks trunks;  // that the slots read
+    DeviceTrunks trunks;                     // that the slots read
+    std::shared_ptr<const MemoryPool> kept;  // for features of references; null: the GPU has no such memory
     std::vector<std::unique_ptr<Slot>> idle;
     DeviceState state;
   };
@@ -153,12 +193,12 @@ struct Engine::Impl {
   // Finds out which learned metrics cuDNN serves: it knows many GPUs, and not every convolution on each. Also loads its
   // kernels before the first request.
   absl::Status TryTrunks();
-  Borrowed Borrow(std::int64_t bytes);
+  Borrowed Borrow(std::int64_t bytes, int device);
+  // The one of them that has the fewest bytes to work on; of those with an idle slot only, if so asked. Null: none has.
+  Device* LeastBusy(bool idle) const;
+  Home HomeOf(const PairOnDevice& pair);
   void GiveBack(Borrowed borrowed, const Failure& failure);
   int ScoreSome(absl::Span<const std::unique_ptr<Noted>> batch);
-  bool AnyIdle() const {
-    return std::any_of(devices.begin(), devices.end(), [](const auto& device) { return !device->idle.empty(); });
-  }
 
   absl::Span<const MetricEntry* const> entries;
   std::vector<const Trunk*> trunks;
@@ -194,6 +234,13 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
     Impl::Device& device = *impl->devices.emplace_back(std::make_unique<Impl::Device>());
     LIKENESS_CUDA_RETURN_IF_ERROR(cudaSetDevice(i));
     LIKENESS_CUDA_RETURN_IF_ERROR(DeviceTrunks::Create(sources, &device.trunks));
+    const Failure no_pool = MemoryPool::Create(i, &device.kept);
+    if (no_pool.code == cudaErrorNotSupported) {
+      absl::StrAppend(&impl->description, "; GPU ", i,
+                      " keeps no features of references: ", ToStatus(no_pool).message());
+    } else {
+      LIKENESS_CUDA_RETURN_IF_ERROR(no_pool);
+    }
     std::size_t free_bytes = 0, all_bytes = 0;
     LIKENESS_CUDA_RETURN_IF_ERROR(cudaMemGetInfo(&free_bytes, &all_bytes));
     slot_bytes = std::min(slot_bytes, static_cast<std::int64_t>(kShareOfFreeMemory * static_cast<double>(free_bytes) /
@@ -272,15 +319,35 @@ std::vector<DeviceState> Engine::devices() const {
   return states;
 }
 
-// A slot of the GPU that has the fewest bytes to work on; waits while all are taken.
-Engine::Impl::Borrowed Engine::Impl::Borrow(std::int64_t bytes) {
-  std::unique_lock<std::mutex> lock(mutex);
-  idle_again.wait(lock, [this] { return AnyIdle(); });
+Engine::Impl::Device* Engine::Impl::LeastBusy(bool idle) const {
   Device* best = nullptr;
   for (const auto& device : devices) {
-    if (device->idle.empty()) continue;
+    if (idle && device->idle.empty()) continue;
     if (best == nullptr || device->state.outstanding_bytes < best->state.outstanding_bytes) best = device.get();
   }
+  return best;
+}
+
+Home Engine::Impl::HomeOf(const PairOnDevice& pair) {
+  if (std::none_of(pair.metrics.begin(), pair.metrics.end(), [&](int metric) { return Keeps(pair, metric); })) {
+    return {};
+  }
+  const int index = KeptValues::Home(*pair.job->kept, [this] {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return LeastBusy(false)->index;
+  });
+  const MemoryPool* memory = devices[index]->kept.get();
+  return memory == nullptr ? Home{} : Home{index, memory};
+}
+
+// A slot of that GPU, or with -1 of the one that has the fewest bytes to work on; waits while all are taken.
+Engine::Impl::Borrowed Engine::Impl::Borrow(std::int64_t bytes, int device) {
+  std::unique_lock<std::mutex> lock(mutex);
+  Device* best = nullptr;
+  idle_again.wait(lock, [&] {
+    best = device < 0 ? LeastBusy(true) : devices[device].get();
+    return best != nullptr && !best->idle.empty();
+  });
   std::unique_ptr<Slot> slot = std::move(best->idle.back());
   best->idle.pop_back();
   best->state.outstanding_bytes += bytes;
@@ -302,18 +369,19 @@ void Engine::Impl::GiveBack(Borrowed borrowed, const Failure& failure) {
         absl::StrCat("GPU ", borrowed.device->index, " failed for good: ", ToStatus(failure).message()));
   }
   borrowed.device->idle.push_back(std::move(borrowed.slot));
-  idle_again.notify_one();
+  idle_again.notify_all();  // they wait for different GPUs
 }
 
-// Scores the first pairs of a batch, at least one; how many.
+// Scores the first pairs of a batch that go to one GPU, at least one; how many.
 int Engine::Impl::ScoreSome(absl::Span<const std::unique_ptr<Noted>> batch) {
   std::vector<PairTask*> tasks;
   std::int64_t bytes = 0;
   for (const auto& noted : batch) {
+    if (noted->device != batch[0]->device) break;
     tasks.push_back(&noted->task);
     bytes += SizesFor(noted->task).input_bytes;
   }
-  Borrowed borrowed = Borrow(bytes);
+  Borrowed borrowed = Borrow(bytes, batch[0]->device);
   int count = 0;
   Failure failure = borrowed.slot->Score(tasks, &count);
   // No memory for what a library wanted beside the slot: fewer pairs want less.
@@ -337,16 +405,18 @@ void Engine::Score(absl::Span<PairOnDevice> pairs) {
   std::vector<std::unique_ptr<Noted>> all;
   all.reserve(pairs.size());
   for (const PairOnDevice& pair : pairs) {
-    all.push_back(std::make_unique<Noted>(pair, impl_->entries, impl_->trunks, workspace_bytes()));
+    all.push_back(std::make_unique<Noted>(pair, impl_->HomeOf(pair), impl_->entries, impl_->trunks, workspace_bytes()));
   }
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->device < b->device; });
   for (std::size_t at = 0; at < all.size();) {
     at += impl_->ScoreSome(absl::MakeConstSpan(all).subspan(at));
   }
-  for (std::size_t i = 0; i < pairs.size(); ++i) {
-    PairTask& task = all[i]->task;
+  for (const auto& noted : all) {
+    noted->Publish();
+    PairTask& task = noted->task;
     const absl::Status status = ToStatus(task.failure);
     for (std::size_t k = 0; k < task.metrics.size(); ++k) {
-      MetricResult& result = (*pairs[i].results)[pairs[i].metrics[k]];
+      MetricResult& result = (*noted->pair.results)[noted->pair.metrics[k]];
       PairResult& scored = task.metrics[k].result;
       result.status = status;
       result.score = scored.score;

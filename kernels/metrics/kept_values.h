@@ -1,8 +1,11 @@
 // One run's view of a KeptReference: what is there already, and what this run adds.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "kernels/kept_reference.h"
@@ -12,8 +15,16 @@ namespace likeness {
 
 class KeptValues {
  public:
+  // Null: there is none left.
+  using Allocator = std::function<std::shared_ptr<std::byte>(std::int64_t bytes)>;
+
   // `salt`: whatever the values depend on beside the program's steps.
-  KeptValues(KeptReference& reference, std::uint64_t salt);
+  KeptValues(KeptReference& reference, std::uint64_t salt, Allocator allocator = HostMemory);
+
+  static std::shared_ptr<std::byte> HostMemory(std::int64_t bytes);
+  // The GPU that all of the reference's values are on: once chosen, always the same. A metric is computed by the CPU or
+  // by GPUs, so no value is on both.
+  static int Home(KeptReference& reference, const std::function<int()>& choose);
 
   // For Survey::MakeSchedule.
   Keeping Decide(std::uint64_t identity, std::int64_t bytes);
@@ -27,6 +38,7 @@ class KeptValues {
  private:
   KeptReference& reference_;
   const std::uint64_t salt_;
+  const Allocator allocator_;
   std::map<std::uint64_t, KeptReference::Memory> found_;
   std::map<std::uint64_t, std::int64_t> added_;  // bytes
   std::int64_t room_;

@@ -12,7 +12,7 @@ Plan Walk(absl::Span<const PlannedProgram> programs, const PlannedDevice& planne
   Plan plan;
   workspace.set_survey(survey);
   for (const PlannedProgram& program : programs) {
-    if (survey != nullptr) survey->BeginProgram();
+    if (survey != nullptr) survey->BeginProgram(program.keeps);
     program.entry->plan(program.input, device, workspace, plan);
   }
   plan.workspace_bytes = workspace.arena().high_water_bytes();

@@ -20,6 +20,7 @@ Settings SettingsOf(const ResolvedMetric& metric, const Trunk* trunk, const Prep
 struct PlannedProgram {
   const MetricEntry* entry;
   PlanInput input;
+  bool keeps = false;  // features of the reference, if there is where
 };
 
 // What of a device a plan depends on.

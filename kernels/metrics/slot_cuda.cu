@@ -187,7 +187,7 @@ bool Slot::Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs) {
   launches_.BeginLane();
   Cuda on(launches_, reinterpret_cast<double*>(work), {&fft_plans_, &banks_, &conv_plans_, trunks_, stream_.get()});
   workspace_.arena().Adopt(work + kScratchBytes, needs.work_bytes - kScratchBytes);
-  workspace_.Follow(task.schedule);
+  workspace_.Follow(task.schedule, task.kept);
   std::vector<WalkTask> walks;
   for (const MetricTask& metric : task.metrics) {
     ProgramOutput to;

@@ -57,6 +57,8 @@ struct PairTask {
   // What the metrics' programs share, if anything, and then what they need together.
   const Schedule* schedule = nullptr;
   std::int64_t shared_workspace_bytes = 0;
+  // Where Schedule::kept lies, in memory of the GPU that must outlive the scoring.
+  std::vector<void*> kept;
 
   // By Slot::Score. Failed: the results of this pair mean nothing.
   Failure failure;

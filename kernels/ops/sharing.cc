@@ -46,7 +46,9 @@ void Survey::Note(Node* out, const StepKey& key, bool tracked) {
     values_.push_back(MakeValue(*out, key));
     if (!values_.back().of_reference) {
       for (const int input : values_.back().inputs) {
-        if (input >= 0) values_[input].read_with_pair = true;
+        if (input < 0) continue;
+        values_[input].read_with_pair = true;
+        values_[input].may_be_kept = values_[input].may_be_kept || program_keeps_;
       }
     }
   }
@@ -76,7 +78,7 @@ Schedule Survey::MakeSchedule(const std::function<Keeping(std::uint64_t, std::in
   for (std::size_t value = values_.size(); value-- > 0;) {
     const Value& made = values_[value];
     if (made.of_reference && made.read_with_pair) {
-      const Keeping keeping = decide(made.identity, made.bytes);
+      const Keeping keeping = made.may_be_kept ? decide(made.identity, made.bytes) : Keeping::kNot;
       if (keeping != Keeping::kNot) {
         kept[value] = static_cast<int>(schedule.kept_.size());
         schedule.kept_.push_back({made.identity, made.bytes});

@@ -119,7 +119,11 @@ struct SharedStep {
 
 class Survey {
  public:
-  void BeginProgram() { ++program_; }
+  // `keeps`: what it reads of the reference alone may be kept.
+  void BeginProgram(bool keeps = false) {
+    ++program_;
+    program_keeps_ = keeps;
+  }
   // The program's next step made `out`. A tracked step reads its inputs again on the way back.
   void Note(Node* out, const StepKey& key, bool tracked);
   // The program hands this to its caller.
@@ -127,8 +131,8 @@ class Survey {
 
   Schedule MakeSchedule() const;
   // The same for programs on a reference that others will be scored against. `decide` is asked of each value that
-  // depends on the reference alone and that a step on the pair reads; its identity is the same in every survey of this
-  // process. Values that only lead to those which are there already are not computed.
+  // depends on the reference alone and that a step on the pair reads in a program that keeps; its identity is the same
+  // in every survey of this process. Values that only lead to those which are there already are not computed.
   Schedule MakeSchedule(const std::function<Keeping(std::uint64_t identity, std::int64_t bytes)>& decide) const;
   // Steps that more than one program takes and that at least one of them need not compute, in the order of computing.
   std::vector<SharedStep> Shared() const;
@@ -144,12 +148,14 @@ class Survey {
     std::uint64_t identity = 0;
     bool of_reference = false;  // and of nothing else
     bool read_with_pair = false;
+    bool may_be_kept = false;
   };
 
   void NoteRead(const Node* node);
   Value MakeValue(const Node& out, const StepKey& key) const;
 
   int program_ = -1;
+  bool program_keeps_ = false;
   std::map<std::string, int> value_of_key_;
   std::vector<Value> values_;
   std::vector<std::pair<int, int>> steps_;  // value and occurrence

@@ -9,6 +9,8 @@
 #include "tests/emulator/control.h"
 #include "tests/emulator/runtime.h"
 
+struct EmulatedMemPool {};
+
 namespace likeness::emulator {
 namespace {
 
@@ -173,6 +175,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorIllegalAddress";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorNotSupported:
+      return "cudaErrorNotSupported";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorStreamCaptureInvalidated:
@@ -249,6 +253,32 @@ cudaError_t cudaMalloc(void** data, std::size_t bytes) {
 }
 cudaError_t cudaFree(void* data) {
   return Destroy([&] { return Release(data, Where::kDevice); });
+}
+// There at once and gone at once, which a stream's order allows. In a graph they would be nodes, which we have none of.
+cudaError_t cudaMallocAsync(void** data, std::size_t bytes, cudaStream_t stream) {
+  return Call([&] {
+    if (IsCapturing(stream)) return RefuseCapture(stream, cudaErrorStreamCaptureUnsupported);
+    return Allocate(data, bytes, DeviceOf(stream));
+  });
+}
+cudaError_t cudaFreeAsync(void* data, cudaStream_t stream) {
+  return Destroy([&] {
+    if (IsCapturing(stream)) return RefuseCapture(stream, cudaErrorStreamCaptureUnsupported);
+    return Release(data, Where::kDevice);
+  });
+}
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int device) {
+  return Call([&] {
+    static EmulatedMemPool all;
+    *pool = &all;
+    return device < static_cast<int>(device_bytes.size()) ? cudaSuccess : cudaErrorInvalidDevice;
+  });
+}
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
+  return Call([&] {
+    const bool known = attribute == cudaMemPoolAttrReleaseThreshold && pool != nullptr && value != nullptr;
+    return known ? cudaSuccess : cudaErrorInvalidValue;
+  });
 }
 cudaError_t cudaMallocHost(void** data, std::size_t bytes) {
   return Call([&] { return Allocate(data, bytes, -1); });

@@ -57,6 +57,7 @@ void RunStream(cudaStream_t stream);
 
 // Whether what the stream is given lands in a graph.
 bool IsCapturing(cudaStream_t stream);
+int DeviceOf(cudaStream_t stream);
 // Spoils what the stream captures, and returns the error.
 cudaError_t RefuseCapture(cudaStream_t stream, cudaError_t error);
 // What an allocation or the like fails with while somebody captures; it spoils the capture. cudaSuccess: nobody does.

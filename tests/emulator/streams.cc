@@ -109,6 +109,8 @@ cudaError_t Enqueue(cudaStream_t stream, std::function<void()> work) {
   return cudaSuccess;
 }
 
+int DeviceOf(cudaStream_t stream) { return stream == nullptr ? CurrentDevice() : stream->device; }
+
 bool IsCapturing(cudaStream_t stream) { return stream != nullptr && stream->capture.has_value(); }
 
 cudaError_t RefuseCapture(cudaStream_t stream, cudaError_t error) {
@@ -229,7 +231,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   return Call([&] {
     if (!Known(stream) || !Known(event)) return cudaErrorInvalidResourceHandle;
-    if (event->device != (stream == nullptr ? CurrentDevice() : stream->device)) return cudaErrorInvalidResourceHandle;
+    if (event->device != DeviceOf(stream)) return cudaErrorInvalidResourceHandle;
     if (const cudaError_t refused = Refused(stream); refused != cudaSuccess) return refused;
     event->moment = std::make_shared<Moment>(Moment{stream, false, {}});
     Queue(stream, [moment = event->moment] {

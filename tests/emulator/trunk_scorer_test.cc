@@ -168,6 +168,105 @@ TEST(CudaTrunks, SameBitsInAnyCompany) {
   }
 }
 
+// One pair, with what `kept` knows of the reference; null: nothing.
+std::vector<MetricResult> ScoreKept(const Scorer& scorer, const std::vector<ResolvedMetric>& metrics,
+                                    const ImageView& reference, const ImageView& distorted, KeptReference* kept) {
+  PairJob job;
+  job.reference = reference;
+  job.distorted = distorted;
+  job.metrics = metrics;
+  job.kept = kept;
+  PairJob* const jobs[] = {&job};
+  scorer.Score(jobs);
+  return std::move(job.results);
+}
+
+std::vector<ResolvedMetric> ResolveAll(const Scorer& scorer, const std::vector<std::string>& ids, Precision precision,
+                                       bool gradient) {
+  std::vector<ResolvedMetric> metrics;
+  for (const std::string& id : ids) {
+    MetricRequest request = Request(id, {}, false, gradient);
+    request.precision = precision;
+    metrics.push_back(*scorer.Resolve(request));
+  }
+  return metrics;
+}
+
+void ExpectSame(const std::vector<MetricResult>& seen, const std::vector<MetricResult>& expected) {
+  ASSERT_EQ(seen.size(), expected.size());
+  for (std::size_t k = 0; k < seen.size(); ++k) {
+    ASSERT_TRUE(seen[k].status.ok()) << seen[k].status;
+    EXPECT_EQ(seen[k].score, expected[k].score) << k;
+    EXPECT_EQ(seen[k].precision, expected[k].precision) << k;
+    EXPECT_TRUE(SameBits(seen[k].gradient, expected[k].gradient)) << k;
+  }
+}
+
+// Features of the reference stay on the GPU: no bit changes, and a score takes about half the convolutions.
+TEST(CudaTrunks, AKeptReferenceChangesNoBitAndSavesWork) {
+  const Pair pair = ScenePair(24, 19), other = RandomFloatPair(24, 19, 3, 7, /*flat=*/false);
+  const ImageView reference = pair.reference.view();
+  for (const Precision precision : {Precision::kExact, Precision::kFast}) {
+    const auto metrics = ResolveAll(OnCuda(), {"lpips_vgg", "gmsd", "dists"}, precision, /*gradient=*/true);
+    const auto of_other = ScoreKept(OnCuda(), metrics, reference, other.distorted.view(), nullptr);
+    const auto of_pair = ScoreKept(OnCuda(), metrics, reference, pair.distorted.view(), nullptr);
+    for (const std::int64_t capacity : {std::int64_t{0}, std::int64_t{50} << 10, std::int64_t{1} << 30}) {
+      KeptReference kept(capacity);
+      ExpectSame(ScoreKept(OnCuda(), metrics, reference, other.distorted.view(), &kept), of_other);
+      EXPECT_EQ(kept.bytes() > 0, capacity > 0);
+      EXPECT_LE(kept.bytes(), capacity);
+      ExpectSame(ScoreKept(OnCuda(), metrics, reference, pair.distorted.view(), &kept), of_pair);
+    }
+  }
+  const auto launches = [&](KeptReference* kept) {
+    const std::int64_t start = OnCuda().devices()[0].launches;
+    ScoreKept(OnCuda(), ResolveAll(OnCuda(), {"lpips_vgg"}, Precision::kExact, false), reference, pair.distorted.view(),
+              kept);
+    return OnCuda().devices()[0].launches - start;
+  };
+  std::int64_t with_features = 0;
+  {
+    KeptReference kept(std::int64_t{1} << 30);
+    const std::int64_t whole = launches(&kept);
+    EXPECT_EQ(launches(nullptr), whole);
+    EXPECT_LT(launches(&kept), whole * 7 / 10);
+    with_features = EmulatedAllocationCount();
+  }
+  EXPECT_EQ(EmulatedAllocationCount(), with_features - 5);  // VGG16's taps
+}
+
+// A reference's pairs go where its features are, also in one batch with others.
+TEST(CudaTrunks, KeptReferencesStayOnTheirGpu) {
+  std::vector<std::unique_ptr<KeptReference>> kept;
+  for (int i = 0; i < 3; ++i) kept.push_back(std::make_unique<KeptReference>(std::int64_t{1} << 30));
+  SetEmulatedDevices({std::int64_t{2} << 30, std::int64_t{2} << 30});
+  {
+    const auto scorer = Make(Backend::kCuda, SyntheticFolder());
+    ASSERT_EQ(scorer->devices().size(), 2u);
+    const Pair pair = ScenePair(33, 31);
+    const auto metrics = ResolveAll(*scorer, {"lpips_alex"}, Precision::kExact, true);
+    const auto expected = ScoreKept(OnCuda(), ResolveAll(OnCuda(), {"lpips_alex"}, Precision::kExact, true),
+                                    pair.reference.view(), pair.distorted.view(), nullptr);
+    for (int round = 0; round < 2; ++round) {
+      std::vector<PairJob> jobs(8);
+      std::vector<PairJob*> pointers;
+      for (std::size_t i = 0; i < jobs.size(); ++i) {
+        jobs[i].reference = pair.reference.view();
+        jobs[i].distorted = pair.distorted.view();
+        jobs[i].metrics = metrics;
+        if (i % 4 < 3) jobs[i].kept = kept[i % 4].get();
+        pointers.push_back(&jobs[i]);
+      }
+      scorer->Score(pointers);
+      for (const PairJob& job : jobs) ExpectSame(job.results, expected);
+      for (const auto& one : kept) EXPECT_GT(one->bytes(), 0);
+    }
+    for (const DeviceState& device : scorer->devices()) EXPECT_EQ(device.errors, 0);
+  }
+  kept.clear();  // after the scorer: the memory does not need it
+  SetEmulatedDevices({std::int64_t{2} << 30});
+}
+
 // A plan reads no pixels: VGG16's features of a large image exceed the slot, and both figures are in the message.
 TEST(CudaTrunks, RefusesWhatExceedsASlot) {
   ImageView view;
@@ -225,6 +324,15 @@ TEST(CudaTrunks, WhatLeavesTheRangeOfHalfIsComputedExactly) {
     EXPECT_EQ(fast.score, exact.score);
     EXPECT_EQ(Apart(fast.gradient, exact.gradient), 0.0);
     EXPECT_TRUE(std::isfinite(SumAbs(exact.gradient))) << metric;
+  }
+  // Such features of a kept reference would not be looked through again, so they are not kept.
+  KeptReference kept(std::int64_t{1} << 30);
+  const auto exact = ScoreKept(*scorer, ResolveAll(*scorer, {"lpips_vgg"}, Precision::kExact, true),
+                               pair.reference.view(), pair.distorted.view(), nullptr);
+  for (int i = 0; i < 2; ++i) {
+    ExpectSame(ScoreKept(*scorer, ResolveAll(*scorer, {"lpips_vgg"}, Precision::kFast, true), pair.reference.view(),
+                         pair.distorted.view(), &kept),
+               exact);
   }
 }
 
