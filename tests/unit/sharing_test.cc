@@ -99,7 +99,8 @@ TEST(Sharing, AKeptReferenceHalvesTheWork) {
     std::vector<PlannedProgram> program;
     for (const MetricEntry* entry : MetricEntries()) {
       if (entry->info().id != id) continue;
-      program.push_back({entry, {{128, 128, 3}, settings, false, false, false, Averaging::kOverPixels}});
+      program.push_back(
+          {entry, {{128, 128, 3}, settings, false, false, false, Averaging::kOverPixels}, /*keeps=*/true});
     }
     ASSERT_EQ(program.size(), 1u);
     KeptReference kept(std::int64_t{1} << 30);
@@ -117,6 +118,11 @@ TEST(Sharing, AKeptReferenceHalvesTheWork) {
     const Plan second = plan();
     EXPECT_LT(second.operations, 0.52 * first.operations);
     EXPECT_EQ(kept.bytes(), bytes);
+
+    KeptReference untouched(std::int64_t{1} << 30);
+    KeptValues values(untouched, 0);
+    program[0].keeps = false;
+    EXPECT_TRUE(PlanTogether(program, device, values).schedule.kept().empty());
   }
 }
 
