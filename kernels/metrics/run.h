@@ -1,6 +1,22 @@
 // Runs a metric's program for one target. Included by the units that CMake stamps, after the metric's own header.
 #pragma once
 
+namespace likeness {
+
+struct TrunkSpec;
+
+// The network that a metric looks through; null: none.
+template <class Metric>
+constexpr auto TrunkOf() -> const TrunkSpec& (*)() {
+  if constexpr (requires { &Metric::Trunk; }) {
+    return &Metric::Trunk;
+  } else {
+    return nullptr;
+  }
+}
+
+}  // namespace likeness
+
 #if defined(LIKENESS_TARGET_CUDA)
 
 #include "kernels/metrics/run_cuda.cuh"
@@ -45,15 +61,6 @@ void PlanMetric(const PlanInput& input, SurveyDevice& device, Workspace& workspa
     PlanProgram<Metric, true>(input, device, workspace, plan);
   } else {
     PlanProgram<Metric, false>(input, device, workspace, plan);
-  }
-}
-
-template <class Metric>
-constexpr auto TrunkOf() -> const TrunkSpec& (*)() {
-  if constexpr (requires { &Metric::Trunk; }) {
-    return &Metric::Trunk;
-  } else {
-    return nullptr;
   }
 }
 

@@ -82,15 +82,6 @@ struct OutputSink {
 };
 
 template <class Metric>
-constexpr auto TrunkOf() -> const TrunkSpec& (*)() {
-  if constexpr (requires { &Metric::Trunk; }) {
-    return &Metric::Trunk;
-  } else {
-    return nullptr;
-  }
-}
-
-template <class Metric>
 std::string CheckShape(const Shape& shape, const Settings& settings) {
   if constexpr (requires { &Metric::Check; }) return Metric::Check(shape, settings);
   return {};
