@@ -15,6 +15,12 @@ std::int64_t RoundUp(std::int64_t bytes) {
   return (bytes + Launches::kAlignment - 1) / Launches::kAlignment * Launches::kAlignment;
 }
 
+// Nothing ran, and the stream is as before.
+bool IsRefusal(cudaError_t code) {
+  return code == cudaErrorNotSupported ||
+         (code >= cudaErrorStreamCaptureUnsupported && code <= cudaErrorStreamCaptureWrongThread);
+}
+
 bool SameLaunch(const Launch& a, const Launch& b) {
   return a.kind == b.kind && a.entries.device == b.entries.device && a.entries.count == b.entries.count &&
          a.entries.first_blocks == b.entries.first_blocks && a.entries.block_count == b.entries.block_count;
@@ -65,9 +71,15 @@ Failure GraphCache::Run(std::span<const Launch> launches, std::int64_t generatio
     return known->graph.LaunchAsync(stream);
   }
   if (const auto seen = Find(seen_, launches); seen != seen_.end()) {
+    if (seen->refused) return EnqueueAll(launches, stream);
     const Failure failure = Graph::Capture(
         stream, [&] { return EnqueueAll(launches, stream); }, &seen->graph);
     if (failure.code == cudaErrorMemoryAllocation) Forget();
+    if (IsRefusal(failure.code)) {
+      seen->refused = true;
+      ++refusals_;
+      return EnqueueAll(launches, stream);
+    }
     LIKENESS_CUDA_RETURN_IF_FAILED(failure);
     ++captures_;
     graphs_.splice(graphs_.begin(), seen_, seen);
@@ -81,6 +93,7 @@ Failure GraphCache::Run(std::span<const Launch> launches, std::int64_t generatio
   } else {
     // Its vectors keep their room.
     seen_.splice(seen_.begin(), seen_, std::prev(seen_.end()));
+    seen_.front().refused = false;
   }
   seen_.front().Remember(launches);
   return {};

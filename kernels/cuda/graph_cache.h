@@ -17,6 +17,8 @@ namespace likeness::cuda {
 // is uploaded before each batch, so that a graph computes with new pixels and new arguments. Of launches that are a
 // library's calls the arguments count too (LaunchKind::equal), for they go into the graph.
 //
+// What CUDA refuses to capture, or a library, is enqueued launch by launch ever after: refusals().
+//
 // The first time a batch is enqueued as it is: most mixtures never come again, and libraries allocate and load what
 // they need, which must not happen while a graph is captured. The second time it is captured, and from then on
 // replayed. Not thread safe.
@@ -34,12 +36,15 @@ class GraphCache {
 
   std::int64_t captures() const { return captures_; }
   std::int64_t replays() const { return replays_; }
+  // Batches whose capture was refused.
+  std::int64_t refusals() const { return refusals_; }
 
  private:
   struct Entry {
     std::vector<Launch> launches;
     std::vector<std::byte> host;  // what launches read there, one behind another
     Graph graph;
+    bool refused = false;
 
     bool Is(std::span<const Launch> others) const;
     void Remember(std::span<const Launch> others);
@@ -54,6 +59,7 @@ class GraphCache {
   std::int64_t generation_ = 0;
   std::int64_t captures_ = 0;
   std::int64_t replays_ = 0;
+  std::int64_t refusals_ = 0;
 };
 
 }  // namespace likeness::cuda

@@ -121,7 +121,8 @@ void Launches::MergeHeads(const LaunchKind& kind) {
   used_ = RoundUp(first_blocks_at + (count + 1) * std::int64_t{sizeof(int)});
 }
 
-void Launches::Merge() {
+Failure Launches::Merge() {
+  if (overflowed()) return Check(cudaErrorMemoryAllocation, "Launches: the table is full", __FILE__, __LINE__);
   for (Lane& lane : lanes_) lane.next_step = lane.first_step;
   for (;;) {
     // The lane with the longest way to go leads: those with fewer levels wait for it, and the ends meet again.
@@ -130,15 +131,13 @@ void Launches::Merge() {
       const std::size_t left = lane.end_step - lane.next_step;
       if (left > 0 && (leader == nullptr || left > leader->end_step - leader->next_step)) leader = &lane;
     }
-    if (leader == nullptr) return;
+    if (leader == nullptr) return {};
     MergeHeads(*steps_[leader->next_step].kind);
   }
 }
 
-Failure Launches::UploadAsync(cudaStream_t stream) {
-  if (overflowed()) return Check(cudaErrorMemoryAllocation, "Launches: the table is full", __FILE__, __LINE__);
-  if (steps_.empty()) return {};
-  Merge();
+Failure Launches::UploadAsync(cudaStream_t stream) const {
+  if (merged_.empty()) return {};
   return LIKENESS_CUDA_CHECK(
       cudaMemcpyAsync(device_, host_, static_cast<std::size_t>(used_), cudaMemcpyHostToDevice, stream));
 }

@@ -85,9 +85,11 @@ class Launches {
   bool overflowed() const { return needed_ > capacity_; }
   void DropLane();
 
-  // Makes launches of what was noted, and uploads their table on `stream`; does not wait.
-  Failure UploadAsync(cudaStream_t stream);
-  // What remains to be enqueued then, until Clear.
+  // Makes launches of what was noted. Fails when more was noted than the table has room for.
+  Failure Merge();
+  // Then: uploads their table on `stream`; does not wait.
+  Failure UploadAsync(cudaStream_t stream) const;
+  // What remains to be enqueued, until Clear.
   std::span<const Launch> merged() const { return merged_; }
   // Noted since Clear.
   int step_count() const;
@@ -106,7 +108,6 @@ class Launches {
     std::int64_t data_end = 0;
     std::int64_t needed = 0;  // before the lane began
   };
-  void Merge();
   void MergeHeads(const LaunchKind& kind);
   bool Join(Lane& lane, const LaunchKind& kind, std::int64_t& blocks);
 
@@ -114,7 +115,7 @@ class Launches {
   std::byte* device_ = nullptr;
   std::int64_t capacity_ = 0;
   std::int64_t used_ = 0;    // of the table: data, and entries once merged
-  std::int64_t needed_ = 0;  // bound on what UploadAsync will use
+  std::int64_t needed_ = 0;  // bound on what Merge will use
   std::vector<std::byte> entries_;
   std::vector<Step> steps_;
   std::vector<Lane> lanes_;

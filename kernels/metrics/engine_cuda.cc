@@ -47,7 +47,7 @@ bool IsForGood(cudaError_t code) {
   // A graph that could not be captured: nothing ran.
   if (code >= cudaErrorStreamCaptureUnsupported && code <= cudaErrorStreamCaptureWrongThread) return false;
   return code != cudaSuccess && code != cudaErrorMemoryAllocation && code != cudaErrorInvalidValue &&
-         code != cudaErrorInvalidConfiguration;
+         code != cudaErrorInvalidConfiguration && code != cudaErrorNotSupported;
 }
 
 // The trunks of those metrics that have a program.
@@ -261,6 +261,7 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
       auto slot = std::make_unique<Slot>();
       LIKENESS_CUDA_RETURN_IF_ERROR(Slot::Create(i, impl->sizes, slot.get(), &device.trunks));
       slot->UseGraphs(options.graphs);
+      slot->set_images_per_call(options.images_per_call);
       device.idle.push_back(std::move(slot));
       ++impl->slot_count;
     }

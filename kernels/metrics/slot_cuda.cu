@@ -152,6 +152,11 @@ Failure Slot::Create(int device_index, const SlotSizes& sizes, Slot* out, const 
   slot.launches_ =
       Launches(slot.staged_table_.data(), slot.device_.data() + slot.sizes_.input_bytes + slot.sizes_.output_bytes,
                slot.sizes_.table_bytes);
+  // What is downloaded between results was never written; what a kernel forgets to write shows as NaN.
+  LIKENESS_CUDA_RETURN_IF_FAILED(cudaMemsetAsync(slot.device_.data() + slot.sizes_.input_bytes, 0xff,
+                                                 static_cast<std::size_t>(slot.sizes_.output_bytes),
+                                                 slot.stream_.get()));
+  LIKENESS_CUDA_RETURN_IF_FAILED(slot.stream_.Wait());
   *out = std::move(slot);
   return {};
 }
@@ -188,6 +193,7 @@ bool Slot::Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs) {
   Cuda on(launches_, reinterpret_cast<double*>(work), {&fft_plans_, &banks_, &conv_plans_, trunks_, stream_.get()});
   workspace_.arena().Adopt(work + kScratchBytes, needs.work_bytes - kScratchBytes);
   workspace_.Follow(task.schedule, task.kept);
+  on.set_kept(&task.kept);
   std::vector<WalkTask> walks;
   for (const MetricTask& metric : task.metrics) {
     ProgramOutput to;
@@ -223,6 +229,8 @@ bool Slot::Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs) {
 
 Failure Slot::Enqueue(const SlotSizes& used) {
   const cudaStream_t stream = stream_.get();
+  // Before the clock runs: it is the host's work.
+  LIKENESS_CUDA_RETURN_IF_FAILED(launches_.Merge());
   LIKENESS_CUDA_RETURN_IF_FAILED(marks_[0].RecordAsync(stream));
   LIKENESS_CUDA_RETURN_IF_FAILED(
       cudaMemcpyAsync(device_.data(), staged_input_.data(), used.input_bytes, cudaMemcpyHostToDevice, stream));

@@ -117,6 +117,8 @@ class Slot {
   // Whether batches that come again are replayed as graphs; at first they are. The results are the same.
   void UseGraphs(bool use) { uses_graphs_ = use; }
   const GraphCache& graphs() const { return graphs_; }
+  // How many images one of cuDNN's calls takes at most: ConvPlans.
+  void set_images_per_call(int most) { conv_plans_.set_images_per_call(most); }
 
  private:
   // `used`: by the pairs before this one.

@@ -16,6 +16,9 @@
 // It computes the same whatever rides along, for it sees nothing but its own entry of the launch.
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
 #include "kernels/base/target.h"
 #include "kernels/base/vec.h"
 #include "kernels/cuda/launches.h"
@@ -186,6 +189,12 @@ class Cuda {
   double* non_finite() const { return non_finite_; }
   void set_non_finite(double* flag) { non_finite_ = flag; }
 
+  // Values whose memory is not the lane's: null, or it must outlive the lane.
+  void set_kept(const std::vector<void*>* kept) { kept_ = kept; }
+  bool IsKept(const void* data) const {
+    return kept_ != nullptr && std::find(kept_->begin(), kept_->end(), data) != kept_->end();
+  }
+
   // Keeps the first failure.
   void Report(const Failure& failure) {
     if (!failure_.failed()) failure_ = failure;
@@ -205,6 +214,7 @@ class Cuda {
   double* scratch_;
   Caches caches_;
   double* non_finite_ = nullptr;
+  const std::vector<void*>* kept_ = nullptr;
   Failure failure_;
 };
 

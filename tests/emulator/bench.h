@@ -43,6 +43,7 @@ struct Bench {
   // Runs what was noted.
   void Finish() {
     EXPECT_FALSE(device.failure().failed()) << device.failure().expression;
+    EXPECT_FALSE(launches.Merge().failed());
     EXPECT_FALSE(launches.UploadAsync(nullptr).failed());
     EXPECT_FALSE(EnqueueAll(launches.merged(), nullptr).failed());
     launches.Clear();

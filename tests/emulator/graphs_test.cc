@@ -35,6 +35,14 @@ Failure RunSets(const Entries& entries, cudaStream_t stream) {
 }
 constexpr LaunchKind kSetKind = CallKind<Set>(&RunSets);
 
+// One that allocates each time, which a capture refuses.
+Failure RunSetsAllocating(const Entries& entries, cudaStream_t stream) {
+  DeviceBuffer buffer;
+  LIKENESS_CUDA_RETURN_IF_FAILED(DeviceBuffer::Create(1, &buffer));
+  return RunSets(entries, stream);
+}
+constexpr LaunchKind kAllocatingKind = CallKind<Set>(&RunSetsAllocating);
+
 // What one kernel of ours and one call of a library make of a batch, by a cache of graphs.
 struct CacheBench {
   Stream stream;
@@ -44,6 +52,7 @@ struct CacheBench {
   std::vector<double> scratch = std::vector<double>(Cuda::kScratchCount);
   Launches launches{staged.data(), table.data(), 4096};
   GraphCache cache;
+  const LaunchKind* call = &kSetKind;
 
   CacheBench() { EXPECT_FALSE(Stream::Create(&stream).failed()); }
 
@@ -52,7 +61,8 @@ struct CacheBench {
     launches.BeginLane();
     Cuda on(launches, scratch.data());
     for (int i = 0; i < fills; ++i) on.Fill(reinterpret_cast<double*>(results.data()), 1, filled + i);
-    on.Add(kSetKind, Set{results.data() + 8, set});
+    on.Add(*call, Set{results.data() + 8, set});
+    LIKENESS_CUDA_RETURN_IF_FAILED(launches.Merge());
     LIKENESS_CUDA_RETURN_IF_FAILED(launches.UploadAsync(stream.get()));
     LIKENESS_CUDA_RETURN_IF_FAILED(cache.Run(launches.merged(), generation, stream.get()));
     return stream.Wait();
@@ -147,6 +157,17 @@ TEST(GraphCache, FailuresAreReportedAndLeaveTheStreamUsable) {
   FailEmulatedWork(2, cudaErrorIllegalAddress, /*sticky=*/true);  // the graph
   EXPECT_EQ(bench.Enqueue(1, 1.0, 1, 0).code, cudaErrorIllegalAddress);
   ForgetEmulatedFailure();
+}
+
+// Launch by launch then, and others are replayed as before.
+TEST(GraphCache, WhatCannotBeCapturedIsEnqueued) {
+  CacheBench bench;
+  for (int i = 0; i < 2; ++i) bench.Run(1, 1.0, 1);
+  bench.call = &kAllocatingKind;
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(bench.Run(1, 2.0 + i, 1), Counts(1, 0));
+  EXPECT_EQ(bench.cache.refusals(), 1);
+  bench.call = &kSetKind;
+  EXPECT_EQ(bench.Run(1, 1.0, 1), Counts(1, 1));
 }
 
 // An allocation, which a graph cannot hold, and a library that does not say what was wrong with it.
@@ -269,7 +290,7 @@ TEST(SlotGraphs, ALargerWorkAreaEndsGraphsOfTheOldOne) {
     small.push_back(std::make_unique<Job>(request, 33, 31));
     large.push_back(std::make_unique<Job>(request, 64, 65));
     Slot slot;
-    ASSERT_FALSE(testing::CreateSlot(Total(large), &slot).failed());
+    ASSERT_FALSE(Slot::Create(0, Total(large), &slot, testing::Trunks::device()).failed());
     // Its own area is allocated within the first batch, so that only the second is remembered.
     std::vector<PairResult> expected;
     for (int i = 0; i < 4; ++i) expected = Score(slot, small);

@@ -71,6 +71,7 @@ TEST(Launches, RunsOfStepsBesideEachOtherShareLaunches) {
   };
   const auto run = [&] {
     called.clear();
+    EXPECT_FALSE(launches.Merge().failed());
     EXPECT_FALSE(launches.UploadAsync(nullptr).failed());
     EXPECT_FALSE(EnqueueAll(launches.merged(), nullptr).failed());
     launches.Clear();

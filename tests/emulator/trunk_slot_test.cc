@@ -64,7 +64,12 @@ TEST(TrunkSlot, PairsOfOneSizeShareCalls) {
     Slot slot;
     ASSERT_FALSE(testing::CreateSlot(sizes, &slot).failed());
     std::vector<PairResult> results;
+    // One image a call at first: five convolutions forward and five back for each of them.
+    const std::int64_t singly = WorkOf(slot, request, 1, &results);
+    EXPECT_EQ(WorkOf(slot, request, 8, &results), singly + 7 * (5 * 2 + 5));
+    slot.set_images_per_call(64);
     const std::int64_t alone = WorkOf(slot, request, 1, &results);
+    EXPECT_EQ(alone, singly - 4);
     // Of five convolutions forward, four take both images of a pair at once. Of 8 pairs they take two calls; of 13,
     // which are 8, 4 and 1, five, for both images of the last are one. The first convolution and five back take three
     // calls instead of one, the former for each image.

@@ -3,6 +3,7 @@
 #include <cudnn.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdio>
 #include <limits>
@@ -25,6 +26,8 @@ Failure CheckCudnn(cudnnStatus_t status, const char* expression, const char* fil
   cudaError_t code = cudaErrorUnknown;
   if (status == CUDNN_STATUS_SUCCESS) code = cudaSuccess;
   if (status >= 2000 && status < 4000) code = cudaErrorInvalidValue;  // bad parameter, not supported
+  // A library or a compiler of its own that it does not find, and what is wrong inside of it before anything runs.
+  if ((status >= 1000 && status < 2000) || (status >= 4000 && status < 5000)) code = cudaErrorNotSupported;
   if (status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
       status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) {
     code = cudaErrorMemoryAllocation;
@@ -116,6 +119,7 @@ struct ConvPlans::Impl {
   DeviceBuffer larger_area;  // then that is it
   std::list<Plan> plans;     // most recently used first
   std::int64_t generation = 0;
+  int images_per_call = 1;
 
   Plan& Find(const Key& key);
   Failure Make(Plan& plan);
@@ -197,7 +201,7 @@ Failure ConvPlans::Impl::Run(const Plan& plan, const ConvArguments& arguments) {
   const float scale = arguments.scale, before = arguments.accumulate ? 1.0f : 0.0f;
   LIKENESS_CUDNN_RETURN_IF_FAILED(cudnnConvolutionBiasActivationForward(
       handle.get(), &scale, plan.in.get(), arguments.in, plan.filter.get(), arguments.weight, plan.convolution.get(),
-      kAlgorithm, work_area, static_cast<std::size_t>(work_bytes), &before, plan.out.get(), arguments.out,
+      kAlgorithm, work_area, static_cast<std::size_t>(plan.workspace_bytes), &before, plan.out.get(), arguments.out,
       plan.bias.get(), arguments.bias, plan.activation.get(), plan.out.get(), arguments.out));
   return {};
 }
@@ -208,7 +212,7 @@ Failure ConvPlans::Run(const ConvShape& shape, const ConvArguments& first, int c
                        std::int64_t out_distance) {
   const std::int64_t sample_bytes = shape.precision == Precision::kFast ? 2 : 4;
   ConvArguments at = first;
-  int most = kMostImages;
+  int most = std::bit_floor(static_cast<unsigned>(impl_->images_per_call));
   for (int left = count; left > 0;) {
     while (most > left) most /= 2;
     Plan& plan = impl_->Find(most == 1 ? Alone(shape)
@@ -226,6 +230,12 @@ Failure ConvPlans::Run(const ConvShape& shape, const ConvArguments& first, int c
     left -= most;
   }
   return {};
+}
+
+void ConvPlans::set_images_per_call(int most) {
+  if (impl_ == nullptr) return;
+  impl_->images_per_call = std::clamp(most, 1, kMostImages);
+  ++impl_->generation;
 }
 
 void ConvPlans::Trim() {

@@ -38,12 +38,12 @@ struct ConvArguments {
 // Of one slot: a handle of cuDNN on its stream, what describes the shapes seen lately, and the slot's work area. A
 // larger one is allocated when a shape that is new asks for more. Movable; not thread safe.
 //
-// The algorithm is pinned, and deterministic. Images of several pairs go into one call, in counts of 64, 32, 16, 8, 4,
-// 2 and 1: no others, so that few kinds of calls have to agree to the bit. Whether cuDNN's kernels for those counts do
-// agree only a GPU can show: tests/gpu/run invariance.
+// The algorithm is pinned, and deterministic. Images of several pairs can go into one call, in counts that are powers
+// of two, so that few kinds of calls have to agree to the bit. Whether cuDNN's kernels for those counts do agree only a
+// GPU can show (tests/gpu/run images), and until one has, a call takes one.
 class ConvPlans {
  public:
-  static constexpr int kMostImages = 64;
+  static constexpr int kMostImages = 64;  // of a call, whatever is asked for
   // A convolution whose workspace would exceed this is refused.
   static constexpr std::int64_t kMostWorkspaceBytes = std::int64_t{256} << 20;
 
@@ -59,6 +59,8 @@ class ConvPlans {
   // Enqueues `count` images, each so many bytes behind the last; weights, bias and scale are the same.
   Failure Run(const ConvShape& shape, const ConvArguments& first, int count, std::int64_t in_distance,
               std::int64_t out_distance);
+  // How many of them one call takes at most; at first 1.
+  void set_images_per_call(int most);
   // Forgets the shapes used longest ago. The stream must be done.
   void Trim();
   // Another number after anything that calls of Run may use was released or moved, or after which Run would make other

@@ -8,6 +8,7 @@ ConvPlans::ConvPlans() = default;
 ConvPlans::ConvPlans(ConvPlans&&) noexcept = default;
 ConvPlans& ConvPlans::operator=(ConvPlans&&) noexcept = default;
 ConvPlans::~ConvPlans() = default;
+void ConvPlans::set_images_per_call(int) {}
 void ConvPlans::Trim() {}
 std::int64_t ConvPlans::generation() const { return 0; }
 

@@ -190,6 +190,8 @@ struct Convolution {
   ConvPlans* plans;
   ConvShape shape;
   ConvArguments arguments;
+  // Kept features lie anywhere: a plan for their distance to others would serve once.
+  bool alone = false;
 
   std::int64_t InDistance(const Convolution& next) const {
     return static_cast<const std::byte*>(next.arguments.in) - static_cast<const std::byte*>(arguments.in);
@@ -199,7 +201,7 @@ struct Convolution {
   }
   // Whether one call can do both, but for where they lie.
   bool IsLike(const Convolution& other) const {
-    return shape == other.shape && arguments.weight == other.arguments.weight &&
+    return !alone && !other.alone && shape == other.shape && arguments.weight == other.arguments.weight &&
            arguments.bias == other.arguments.bias && arguments.scale == other.arguments.scale &&
            arguments.accumulate == other.arguments.accumulate;
   }
@@ -267,7 +269,8 @@ Failure RunConvolutions(const Entries& entries, cudaStream_t stream) {
 
 constexpr LaunchKind kConvolutionKind = CallKind<Convolution>(&RunConvolutions);
 
-void Convolve(Cuda& device, const Convolution& convolution) {
+void Convolve(Cuda& device, Convolution convolution) {
+  convolution.alone = device.IsKept(convolution.arguments.in) || device.IsKept(convolution.arguments.out);
   const Failure failure = convolution.plans->Prepare(convolution.shape);
   if (failure.failed()) return device.Report(failure);
   device.Add(kConvolutionKind, convolution);

@@ -32,11 +32,11 @@ Failure FftPlans::Make(const Plan& plan) {
   const bool column = spec.width == 1, line = column || spec.height == 1;
   std::size_t work_bytes = 0;
   LIKENESS_CUFFT_RETURN_IF_FAILED(cufftSetAutoAllocation(plan.handle, 0));
-  LIKENESS_CUFFT_RETURN_IF_FAILED(cufftMakePlanMany(
-      plan.handle, line ? 1 : 2, line && !column ? sides + 1 : sides, in_rows, column ? spec.in_stride : 1,
-      spec.height * spec.in_stride, out_rows, column ? spec.out_stride : 1, spec.height * spec.out_stride, spec.type,
-      spec.planes, &work_bytes));
-  if (work_bytes == 0) return {};
+  const int from = line && !column ? 1 : 0;
+  LIKENESS_CUFFT_RETURN_IF_FAILED(
+      cufftMakePlanMany(plan.handle, line ? 1 : 2, sides + from, in_rows + from, column ? spec.in_stride : 1,
+                        spec.height * spec.in_stride, out_rows + from, column ? spec.out_stride : 1,
+                        spec.height * spec.out_stride, spec.type, spec.planes, &work_bytes));
   if (static_cast<std::int64_t>(work_bytes) <= work_bytes_) {
     return LIKENESS_CUFFT_CHECK(cufftSetWorkArea(plan.handle, work_area_));
   }

@@ -103,6 +103,7 @@ Failure MeasureRates(bool small, Rates* out) {
         launches.BeginLane();
         Cuda on(launches, nullptr);
         on.Launch(FmaKernel{reinterpret_cast<float*>(device.data()), rounds, 0.5f}, Grid{blocks});
+        LIKENESS_CUDA_RETURN_IF_FAILED(launches.Merge());
         LIKENESS_CUDA_RETURN_IF_FAILED(launches.UploadAsync(stream));
         return EnqueueAll(launches.merged(), stream);
       },

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the CUDA bench and prints a page of Markdown: every metric's time beside the floor, and peers in the same run.
 
-    tests/bench/cuda/run.py BENCH [--small] [--seconds S] [--metrics ID,ID...]
+    tests/bench/cuda/run.py BENCH [--small] [--seconds S] [--metrics ID,ID...] [--images N]
 
 BENCH is what tests/gpu/run builds as build/gpu/bench (bench.cc tells what it times). Exit 77: no GPU, nothing was run.
 The floor is the time that the memory needs for the bytes that a program's steps read and write (of a fused walk: both images
@@ -24,10 +24,13 @@ WIDTH, HEIGHT, BATCH = 1920, 1080, 8
 def bench(arguments):
     command = [arguments.bench.resolve(), "--seconds", str(arguments.seconds)]
     command += ["--small"] * arguments.small + (["--metrics", arguments.metrics] if arguments.metrics else [])
+    command += ["--images", str(arguments.images)] if arguments.images else []
     run = subprocess.run(command, capture_output=True, text=True)
+    lines = run.stdout.splitlines()
     if run.returncode not in (0, SKIPPED):
-        sys.exit(f"{arguments.bench} failed with {run.returncode}:\n{run.stdout[-2000:]}{run.stderr}")
-    return run.returncode, [json.loads(line) for line in run.stdout.splitlines()]
+        print(f"{arguments.bench} failed with {run.returncode}; the rest was timed:\n")
+        print("".join(f"    {line}\n" for line in lines + run.stderr.splitlines() if not line.startswith("{")))
+    return run.returncode, [json.loads(line) for line in lines if line.startswith("{")]
 
 
 def of_kind(rows, kind):
@@ -58,7 +61,9 @@ def print_single(rows):
     direct = [row for row in rows if not row["graphs"]]
     replayed = {(row["metric"], row["gradient"]): row for row in rows if row["graphs"]}
     for row in direct:
-        graph = replayed[row["metric"], row["gradient"]]
+        graph = replayed.get((row["metric"], row["gradient"]))
+        if graph is None:  # failed
+            continue
         what = "score and gradient" if row["gradient"] else "score"
         print(f"| `{row['metric']}` | {what} | {row['launches']} | {row['wall_us']:.4g} | {graph['wall_us']:.4g} | {row['us']:.4g} | "
               f"{graph['us']:.4g} |")
@@ -71,6 +76,8 @@ def print_overlap(rows):
     print("|---|---:|---|---:|---:|---:|---:|---:|---:|")
     alone = {row["metric"]: row for row in rows if row["slots"] == 1 and row["graphs"]}
     for row in rows:
+        if row["metric"] not in alone:  # failed
+            continue
         slowest = max(alone[row["metric"]][stage] for stage in ("upload_ms", "compute_ms", "download_ms"))
         print(f"| `{row['metric']}` | {row['slots']} | {'yes' if row['graphs'] else 'no'} | {row['batch']} | {row['pairs_per_s']:.4g} | {row['upload_ms']:.4g} | "
               f"{row['compute_ms']:.4g} | {row['download_ms']:.4g} | {1e3 * row['batch'] / slowest:.4g} |")
@@ -175,11 +182,14 @@ def main():
     parser.add_argument("--small", action="store_true", help="a few tiny pairs, for the emulator")
     parser.add_argument("--seconds", type=float, default=0.3, help="for each figure")
     parser.add_argument("--metrics", help="these alone, with commas between")
+    parser.add_argument("--images", type=int, help="that one call of cuDNN takes at most")
     arguments = parser.parse_args()
     status, rows = bench(arguments)
     print(of_kind(rows, "device")[0]["description"] + ".\n")
     if status == SKIPPED:
         return SKIPPED
+    if not of_kind(rows, "rates"):
+        return 1
     if arguments.small:
         print("**Small pairs, to see that the bench works: the times below mean nothing.**\n")
     print_rates(of_kind(rows, "rates")[0])
@@ -195,7 +205,7 @@ def main():
     if not arguments.small:
         print_peers(large)
     # A bench that timed nothing has failed.
-    return 0 if large else 1
+    return status if large else 1
 
 
 if __name__ == "__main__":
