@@ -14,7 +14,7 @@ inline Region RegionOf(const TapCore& core) {
   return {-core.in_window.left, -core.in_window.top, core.shape.width, core.shape.height};
 }
 
-// As WindowedTapDistances: what windows say of a tap is merged, window after window.
+// What windows say of a tap is merged, window after window.
 template <class T, bool tracked>
 std::vector<FeatureMoments<tracked>> WindowedTapMoments(T& t, const TrunkUse& trunk, const ColorNormalization& color,
                                                         const Planes<false>& reference,
@@ -30,50 +30,30 @@ std::vector<FeatureMoments<tracked>> WindowedTapMoments(T& t, const TrunkUse& tr
     tap.difference_variance = t.template MakeOwnScalar<tracked>(shape.channels);
   }
   std::vector<std::int64_t> pixels(taps.size(), 0);
-  ForEachWindow(trunk, t.device().feature_layout(), distorted.shape(), tracked,
-                [&](const Shape&, const Margins& margins, const std::vector<TapCore>& cores) {
-                  T inner(t.device(), t.workspace(), false);
-                  const auto merge = [&](int tap, const Features<false>& r, const Features<false>& d) {
-                    if (cores[tap].empty()) return;
-                    const Region core = RegionOf(cores[tap]);
-                    const auto part = MomentsOf(inner, r, d, core);
-                    inner.Run({}, [&](auto& device) {
-                      MergeMoments(device, ValuesOf(inner, part), core.count(), d.shape().channels,
-                                   ValuesOf(t, taps[tap]), pixels[tap]);
-                    });
-                    pixels[tap] += core.count();
-                  };
-                  ForEachTap(inner, trunk, color, false, Pad(inner, reference, margins, Border::kZero),
-                             Pad(inner, distorted.Detached(), margins, Border::kZero), merge);
+  PassWindows(t, trunk, color, false, reference, distorted,
+              [&](T& inner, int tap, const TapCore& core, const auto& r, const auto& d) {
+                const Region region = RegionOf(core);
+                const auto part = MomentsOf(inner, r, d, region);
+                inner.Run({}, [&](auto& device) {
+                  MergeMoments(device, ValuesOf(inner, part), region.count(), d.shape().channels,
+                               ValuesOf(t, taps[tap]), pixels[tap]);
                 });
+                pixels[tap] += region.count();
+              });
   if constexpr (tracked) {
     std::vector<MomentsReadBack> moments;
     for (const FeatureMoments<true>& tap : taps) moments.push_back(ReadBack(tap));
     // Whoever reads the moments of one tap reads those of all.
     t.Record(taps.back().distorted_mean,
              [trunk, color, reference, distorted, moments = std::move(moments), pixels = std::move(pixels)](T& t) {
-               GradientView gradient = t.Gradient(distorted.slot());
-               const auto back = [&](const Shape& shape, const Margins& margins, const std::vector<TapCore>& cores) {
-                 T inner(t.device(), t.workspace(), false);
-                 const auto window = inner.template MakeOwn<true>(shape);
-                 inner.Run({}, [&](auto& device) {
-                   PadForward(device, t.View(distorted), margins, Border::kZero, inner.View(window));
-                 });
-                 const auto seed = [&](int tap, const Features<false>& r, const Features<true>& d) {
-                   if (cores[tap].empty()) return;
-                   const GradientView at = inner.Gradient(d.slot());
-                   inner.Run({}, [&](auto& device) {
-                     MomentsBackward(device, View(inner, r), View(inner, d), RegionOf(cores[tap]), pixels[tap],
-                                     moments[tap].Gradients(t), GradientOf(at, d), at.accumulate);
-                   });
-                 };
-                 ForEachTap(inner, trunk, color, false, Pad(inner, reference, margins, Border::kZero), window, seed);
-                 inner.BackwardFromSeeds();
-                 const PlanesView of_window = inner.LeafGradient(window);
-                 inner.Run({}, [&](auto& device) { PadBackward(device, of_window, margins, Border::kZero, gradient); });
-                 gradient.accumulate = true;
-               };
-               ForEachWindow(trunk, t.device().feature_layout(), distorted.shape(), true, back);
+               PassWindowsBack(t, trunk, color, false, reference, distorted,
+                               [&](T& inner, int tap, const TapCore& core, const auto& r, const auto& d) {
+                                 const GradientView at = inner.Gradient(d.slot());
+                                 inner.Run({}, [&](auto& device) {
+                                   MomentsBackward(device, View(inner, r), View(inner, d), RegionOf(core), pixels[tap],
+                                                   moments[tap].Gradients(t), GradientOf(at, d), at.accumulate);
+                                 });
+                               });
              });
   }
   return taps;

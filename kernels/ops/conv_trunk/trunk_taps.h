@@ -121,4 +121,43 @@ void ForEachWindow(const TrunkUse& trunk, FeatureLayout layout, const Shape& ima
   }
 }
 
+// Both images in windows: put(tape, tap, core, reference's features, distorted's features) for every tap of which a
+// window has a part. Each window's features live on a tape of their own.
+template <class T, bool tracked, class Put>
+void PassWindows(T& t, const TrunkUse& trunk, const ColorNormalization& color, bool linear,
+                 const Planes<false>& reference, const Planes<tracked>& distorted, Put put) {
+  const auto pass = [&](const Shape&, const Margins& margins, const std::vector<TapCore>& cores) {
+    T inner(t.device(), t.workspace(), false);
+    ForEachTap(inner, trunk, color, linear, Pad(inner, reference, margins, Border::kZero),
+               Pad(inner, distorted.Detached(), margins, Border::kZero),
+               [&](int tap, const Features<false>& r, const Features<false>& d) {
+                 if (!cores[tap].empty()) put(inner, tap, cores[tap], r, d);
+               });
+  };
+  ForEachWindow(trunk, t.device().feature_layout(), distorted.shape(), tracked, pass);
+}
+
+// The way back, on which each window's features are computed again: seed(tape, tap, core, ...), called as put is, sends
+// a gradient to the distorted image's features or to what it makes of them.
+template <class T, class Seed>
+void PassWindowsBack(T& t, const TrunkUse& trunk, const ColorNormalization& color, bool linear,
+                     const Planes<false>& reference, const Planes<true>& distorted, Seed seed) {
+  GradientView gradient = t.Gradient(distorted.slot());
+  const auto pass = [&](const Shape& shape, const Margins& margins, const std::vector<TapCore>& cores) {
+    T inner(t.device(), t.workspace(), false);
+    const auto window = inner.template MakeOwn<true>(shape);
+    inner.Run({},
+              [&](auto& device) { PadForward(device, t.View(distorted), margins, Border::kZero, inner.View(window)); });
+    ForEachTap(inner, trunk, color, linear, Pad(inner, reference, margins, Border::kZero), window,
+               [&](int tap, const Features<false>& r, const Features<true>& d) {
+                 if (!cores[tap].empty()) seed(inner, tap, cores[tap], r, d);
+               });
+    inner.BackwardFromSeeds();
+    const PlanesView of_window = inner.LeafGradient(window);
+    inner.Run({}, [&](auto& device) { PadBackward(device, of_window, margins, Border::kZero, gradient); });
+    gradient.accumulate = true;
+  };
+  ForEachWindow(trunk, t.device().feature_layout(), distorted.shape(), true, pass);
+}
+
 }  // namespace likeness::trunk_internal
