@@ -80,10 +80,10 @@ Grid MomentGrid(std::int64_t pixels, int channels, int values) {
   return {static_cast<int>(std::min(bands, most)), groups};
 }
 
-// Pixel number i of a region, row after row, as a number of the pixel in the whole.
-__device__ __forceinline__ std::int64_t PixelOf(const Region& region, int width, std::int64_t i) {
-  const std::int64_t first = std::int64_t{region.y} * width + region.x;
-  return first + (region.width == width ? i : i / region.width * width + i % region.width);
+// Pixel number i of a region, row after row, as a number of the pixel in the whole. Images have fewer than 2^31.
+__device__ __forceinline__ int PixelOf(const Region& region, int width, int i) {
+  const int gaps = region.width == width ? 0 : i / region.width * (width - region.width);
+  return region.y * width + region.x + i + gaps;
 }
 
 // add(pixel, channel, sums) adds a pixel's `values` packs; the block's totals go to
@@ -96,9 +96,9 @@ __device__ __forceinline__ void LeaveMoments(const Block& block, const Region& r
   const int channel = (block.y * kMomentLanes + lane) * kPack;
   double totals[values * kPack] = {};
   if (channel < padded) {
-    const std::int64_t step = std::int64_t{block.grid.x} * kMomentRows;
-    const std::int64_t pixels = region.count();
-    std::int64_t pixel = std::int64_t{block.x} * kMomentRows + row;
+    const int step = block.grid.x * kMomentRows;
+    const int pixels = region.width * region.height;
+    int pixel = block.x * kMomentRows + row;
     while (pixel < pixels) {
       Pack sums[values] = {};
       for (int n = 0; n < kRun && pixel < pixels; ++n, pixel += step) {
@@ -137,7 +137,7 @@ struct MeansKernel {
 
   __device__ void operator()(const Block& block) const {
     LeaveMoments<2>(block, region, distorted.width, channels, distorted.channels, partials,
-                    [&](std::int64_t pixel, int channel, Pack* sums) {
+                    [&](int pixel, int channel, Pack* sums) {
                       const Pack r = LoadPack(reference.Pixel(pixel) + channel);
                       const Pack d = LoadPack(distorted.Pixel(pixel) + channel);
                       for (int i = 0; i < kPack; ++i) {
@@ -168,7 +168,7 @@ struct VariancesKernel {
       centers[1].v[i] = static_cast<float>(distorted_mean[first + i]);
     }
     LeaveMoments<3>(block, region, distorted.width, channels, distorted.channels, partials,
-                    [&](std::int64_t pixel, int channel, Pack* sums) {
+                    [&](int pixel, int channel, Pack* sums) {
                       const Pack r = LoadPack(reference.Pixel(pixel) + channel);
                       const Pack d = LoadPack(distorted.Pixel(pixel) + channel);
                       for (int i = 0; i < kPack; ++i) {
