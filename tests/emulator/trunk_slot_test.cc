@@ -211,11 +211,11 @@ Passed PassThrough(const TrunkSpec& spec, Precision precision, const Shape& shap
 // network, so that small windows do.
 template <class Score>
 void ExpectWindowsChangeNothing(TrunkSpec whole, double tolerance, Score score) {
-  whole.whole_pixels_gradient = 0;
+  whole.whole_pixels = whole.whole_pixels_gradient = 0;
   TrunkSpec windowed = whole;
   const Shape shape{57, 43, 3};
   for (const Precision precision : {Precision::kExact, Precision::kFast}) {
-    windowed.whole_pixels_gradient = precision == Precision::kFast ? 1'000 : 2'000;
+    windowed.whole_pixels = windowed.whole_pixels_gradient = precision == Precision::kFast ? 1'000 : 2'000;
     ASSERT_FALSE(TrunkWindows(windowed, FeatureLayout::kPixels, precision, shape.width, shape.height, /*gradient=*/true)
                      .whole());
     const Passed expected = PassThrough(whole, precision, shape, score);

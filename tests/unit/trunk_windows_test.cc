@@ -166,8 +166,8 @@ TEST(TrunkWindows, ChangeNothing) {
   for (const Case& c : cases) {
     SCOPED_TRACE(absl::StrCat(c.spec.network, " ", c.shape.width, "x", c.shape.height));
     TrunkSpec in_windows = c.spec, whole = c.spec;
-    whole.whole_pixels_gradient = 0;
-    in_windows.whole_pixels_gradient = c.pixels;
+    whole.whole_pixels = whole.whole_pixels_gradient = 0;
+    in_windows.whole_pixels = in_windows.whole_pixels_gradient = c.pixels;
     ASSERT_FALSE(
         TrunkWindows(in_windows, FeatureLayout::kBlocked, Precision::kExact, c.shape.width, c.shape.height, true)
             .whole());
@@ -188,6 +188,11 @@ TEST(TrunkWindows, ChangeNothing) {
     double largest = 0.0;
     for (const Real g : expected.gradient) largest = std::max<double>(largest, std::fabs(g));
     ASSERT_GT(largest, 0.0);
+    // Where a score goes through whole and its gradient does not, the score is that of the whole.
+    in_windows.whole_pixels = 0;
+    const Result back_in_windows = Score(in_windows, c.shape, c.linear);
+    EXPECT_EQ(back_in_windows.score, expected.score);
+    EXPECT_EQ(back_in_windows.moments, expected.moments);
     // Sums of windows' gradients come in another order.
     for (std::size_t i = 0; i < seen.gradient.size(); ++i) {
       ASSERT_NEAR(seen.gradient[i], expected.gradient[i], 2e-6 * largest) << i;

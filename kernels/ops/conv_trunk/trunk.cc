@@ -1,7 +1,7 @@
 #include "kernels/ops/conv_trunk/trunk.h"
 
 #include <cstdlib>
-#include <set>
+#include <map>
 #include <string>
 #include <utility>
 
@@ -134,15 +134,22 @@ absl::StatusOr<std::shared_ptr<const PreparedTrunk>> Trunk::Prepare(int width, i
   // Outside of the lock: other sizes go on meanwhile. Two threads may make the same; either will do.
   auto prepared = std::make_shared<PreparedTrunk>();
   if (isa_ != ConvIsa::kNone) {
-    const TrunkWindows windows(spec_, FeatureLayout::kBlocked, precision, width, height, gradient);
-    std::set<std::pair<int, int>> sizes;
-    for (const TrunkWindow& down : windows.down()) {
-      for (const TrunkWindow& across : windows.across()) {
-        sizes.emplace(across.end - across.begin, down.end - down.begin);
+    std::map<std::pair<int, int>, bool> sizes;  // and whether a gradient goes back through them
+    for (const bool back : {false, true}) {
+      if (back && !gradient) continue;
+      const TrunkWindows windows(spec_, FeatureLayout::kBlocked, precision, width, height, back);
+      for (const TrunkWindow& down : windows.down()) {
+        for (const TrunkWindow& across : windows.across()) {
+          sizes[{across.end - across.begin, down.end - down.begin}] = back;
+        }
       }
     }
-    for (const auto& [w, h] : sizes) {
-      RETURN_IF_ERROR(PrepareConvs({w, h, 3}, gradient, precision, *prepared));
+    // Those with adjoints first: windows of different sizes may be of one size deep down, where the first is found.
+    for (const bool back : {true, false}) {
+      for (const auto& [size, goes_back] : sizes) {
+        if (goes_back != back) continue;
+        RETURN_IF_ERROR(PrepareConvs({size.first, size.second, 3}, back, precision, *prepared));
+      }
     }
   }
   const std::lock_guard<std::mutex> lock(mutex_);

@@ -122,7 +122,8 @@ void ForEachWindow(const TrunkUse& trunk, FeatureLayout layout, const Shape& ima
 }
 
 // Both images in windows: put(tape, tap, core, reference's features, distorted's features) for every tap of which a
-// window has a part. Each window's features live on a tape of their own.
+// window has a part. Each window's features live on a tape of their own. The windows are those of a score, so that it
+// does not depend on whether a gradient is wanted.
 template <class T, bool tracked, class Put>
 void PassWindows(T& t, const TrunkUse& trunk, const ColorNormalization& color, bool linear,
                  const Planes<false>& reference, const Planes<tracked>& distorted, Put put) {
@@ -134,7 +135,7 @@ void PassWindows(T& t, const TrunkUse& trunk, const ColorNormalization& color, b
                  if (!cores[tap].empty()) put(inner, tap, cores[tap], r, d);
                });
   };
-  ForEachWindow(trunk, t.device().feature_layout(), distorted.shape(), tracked, pass);
+  ForEachWindow(trunk, t.device().feature_layout(), distorted.shape(), /*gradient=*/false, pass);
 }
 
 // The way back, on which each window's features are computed again: seed(tape, tap, core, ...), called as put is, sends
@@ -157,7 +158,7 @@ void PassWindowsBack(T& t, const TrunkUse& trunk, const ColorNormalization& colo
     inner.Run({}, [&](auto& device) { PadBackward(device, of_window, margins, Border::kZero, gradient); });
     gradient.accumulate = true;
   };
-  ForEachWindow(trunk, t.device().feature_layout(), distorted.shape(), true, pass);
+  ForEachWindow(trunk, t.device().feature_layout(), distorted.shape(), /*gradient=*/true, pass);
 }
 
 }  // namespace likeness::trunk_internal

@@ -59,8 +59,8 @@ inline std::vector<TapGrid> TapGrids(const TrunkSpec& spec) {
 // One window where the image goes through as a whole.
 class TrunkWindows {
  public:
-  // Decided by the trunk, the layout and precision of its features, the size of the image, and whether a gradient is
-  // wanted.
+  // Decided by the trunk, the layout and precision of its features, the size of the image, and whether a gradient goes
+  // back through them.
   TrunkWindows(const TrunkSpec& spec, FeatureLayout layout, Precision precision, int width, int height, bool gradient) {
     const std::int64_t most = gradient ? spec.whole_pixels_gradient : spec.whole_pixels;
     const bool fast = precision == Precision::kFast;
