@@ -62,7 +62,6 @@ struct Scorer::Impl {
   std::vector<MetricInfo> metrics;
   std::vector<std::unique_ptr<const Trunk>> trunks;  // of each metric; null: it has none, or it is unavailable
   absl::Span<const MetricEntry* const> entries;
-  bool has_walks = false;
   std::unique_ptr<CpuEngine> cpu;
   std::string cuda_note;
   std::vector<bool> on_device;  // each metric; empty: the CPU computes everything
@@ -94,7 +93,6 @@ absl::StatusOr<std::unique_ptr<Scorer>> Scorer::Create(const ScorerOptions& opti
   const WalkTable* walks = options.fused_walks ? GetWalkTable(set) : nullptr;
   auto impl = std::make_unique<Impl>(options, set);
   impl->LoadMetrics();
-  impl->has_walks = walks != nullptr;
   impl->cpu = std::make_unique<CpuEngine>(set, options.slot_bytes, impl->entries, impl->trunks, programs, walks);
 #if defined(LIKENESS_ENABLE_CUDA)
   RETURN_IF_ERROR(impl->StartDevices());
@@ -272,7 +270,7 @@ absl::StatusOr<Explanation> Scorer::Explain(absl::Span<const ResolvedMetric> met
 std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, const ImageView& reference,
                                                 const ImageView& distorted, bool weighted) const {
   const auto make = entries[metric.index]->walk;
-  if (!has_walks || make == nullptr || weighted) return std::nullopt;
+  if (!cpu->has_walks() || make == nullptr || weighted) return std::nullopt;
   std::optional<WalkRequest> request = make(SettingsOf(metric));
   if (!request) return std::nullopt;
   if (!OnDevice(metric) && !RunsOnCpu(*request)) return std::nullopt;

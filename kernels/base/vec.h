@@ -9,6 +9,22 @@
 
 LIKENESS_BEGIN_TARGET
 
+// x^(-1/n) for normal x > 0, to 3 units in the last place and far cheaper than exp(log(x) / n). The bits of a float are
+// nearly its logarithm: a first guess is a line through them. With e = 1 - x t^n, two terms of t (1 - e)^(-1/n) take
+// the guess from 5 percent to 4e-4 to beyond float.
+template <int n>
+inline constexpr double kInverseRootLine = (1.0 + 1.0 / n) * 8388608.0 * (127.0 - 0.0450466);
+template <int n, class V>
+LIKENESS_HD V RefineInverseRoot(V x, V t) {
+  for (int step = 0; step < 2; ++step) {
+    V power = x * t;
+    for (int i = 1; i < n; ++i) power = power * t;
+    const V e = V(1.0) - power;
+    t = MulAdd(t * e, MulAdd(e, V((n + 1.0) / (2.0 * n * n)), V(1.0 / n)), t);
+  }
+  return t;
+}
+
 #if LIKENESS_TARGET_SCALAR
 
 #if defined(LIKENESS_TARGET_CUDA)
@@ -63,19 +79,12 @@ LIKENESS_HD Vec CbrtValue(Vec x) { return std::cbrt(Bare(x)); }
 // a * b + c with one rounding where the processor has it.
 #if defined(LIKENESS_TARGET_CUDA)
 LIKENESS_HD Vec MulAdd(Vec a, Vec b, Vec c) { return std::fma(a.v, b.v, c.v); }
-// x^(-1/n) for normal x > 0, by the steps of the CPU's vectors below: a third of what pow takes.
+// As RefineInverseRoot says: a third of what pow takes.
 template <int n>
 LIKENESS_HD Vec InverseRootValue(Vec x) {
-  constexpr double kLine = (1.0 + 1.0 / n) * 8388608.0 * (127.0 - 0.0450466);
   const Vec bits(std::bit_cast<std::int32_t>(x.v));
-  Vec t(std::bit_cast<Real>(static_cast<std::int32_t>(MulAdd(bits, Vec(-1.0 / n), Vec(kLine)).v)));
-  for (int step = 0; step < 2; ++step) {
-    Vec power = x * t;
-    for (int i = 1; i < n; ++i) power = power * t;
-    const Vec e = Vec(1.0) - power;
-    t = MulAdd(t * e, MulAdd(e, Vec((n + 1.0) / (2.0 * n * n)), Vec(1.0 / n)), t);
-  }
-  return t;
+  const Vec t(std::bit_cast<Real>(static_cast<std::int32_t>(MulAdd(bits, Vec(-1.0 / n), Vec(kInverseRootLine<n>)).v)));
+  return RefineInverseRoot<n>(x, t);
 }
 #else
 LIKENESS_HD Vec MulAdd(Vec a, Vec b, Vec c) { return a * b + c; }
@@ -145,22 +154,12 @@ HWY_INLINE Vec LogValue(Vec x) { return hn::Log(Tag(), x.v); }
 HWY_INLINE Vec Log1pValue(Vec x) { return hn::Log1p(Tag(), x.v); }
 HWY_INLINE Vec RoundValue(Vec x) { return hn::Round(x.v); }
 HWY_INLINE Vec MulAdd(Vec a, Vec b, Vec c) { return hn::MulAdd(a.v, b.v, c.v); }
-// x^(-1/n) for normal x > 0, to 3 units in the last place and far cheaper than exp(log(x) / n). The bits of a float are
-// nearly its logarithm: a first guess is a line through them. With e = 1 - x t^n, two terms of t (1 - e)^(-1/n) take
-// the guess from 5 percent to 4e-4 to beyond float.
 template <int n>
 HWY_INLINE Vec InverseRootValue(Vec x) {
-  constexpr double kLine = (1.0 + 1.0 / n) * 8388608.0 * (127.0 - 0.0450466);
   const hn::RebindToSigned<Tag> ints;
   const Vec bits = hn::ConvertTo(Tag(), hn::BitCast(ints, x.v));
-  Vec t = hn::BitCast(Tag(), hn::ConvertTo(ints, MulAdd(bits, Vec(-1.0 / n), Vec(kLine)).v));
-  for (int step = 0; step < 2; ++step) {
-    Vec power = x * t;
-    for (int i = 1; i < n; ++i) power = power * t;
-    const Vec e = Vec(1.0) - power;
-    t = MulAdd(t * e, MulAdd(e, Vec((n + 1.0) / (2.0 * n * n)), Vec(1.0 / n)), t);
-  }
-  return t;
+  const Vec t = hn::BitCast(Tag(), hn::ConvertTo(ints, MulAdd(bits, Vec(-1.0 / n), Vec(kInverseRootLine<n>)).v));
+  return RefineInverseRoot<n>(x, t);
 }
 HWY_INLINE Vec CbrtValue(Vec x) {
   const Vec t = InverseRootValue<3>(x);

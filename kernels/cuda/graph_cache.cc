@@ -10,11 +10,6 @@ std::int64_t HostBytes(const Launch& launch) {
   return launch.kind->equal == nullptr ? 0 : launch.entries.count * std::int64_t{launch.kind->entry_bytes};
 }
 
-// Entries begin where any struct may.
-std::int64_t RoundUp(std::int64_t bytes) {
-  return (bytes + Launches::kAlignment - 1) / Launches::kAlignment * Launches::kAlignment;
-}
-
 // Nothing ran, and the stream is as before.
 bool IsRefusal(cudaError_t code) {
   return code == cudaErrorNotSupported ||
@@ -36,7 +31,7 @@ bool GraphCache::Entry::Is(std::span<const Launch> others) const {
       const std::int64_t at = i * std::int64_t{launch.kind->entry_bytes};
       if (!launch.kind->equal(mine + at, launch.entries.host + at)) return false;
     }
-    mine += RoundUp(HostBytes(launch));
+    mine += Launches::RoundUp(HostBytes(launch));
   }
   return true;
 }
@@ -46,7 +41,7 @@ void GraphCache::Entry::Remember(std::span<const Launch> others) {
   host.clear();
   for (const Launch& launch : others) {
     host.insert(host.end(), launch.entries.host, launch.entries.host + HostBytes(launch));
-    host.resize(RoundUp(static_cast<std::int64_t>(host.size())));
+    host.resize(Launches::RoundUp(static_cast<std::int64_t>(host.size())));
   }
 }
 

@@ -5,14 +5,6 @@
 #include <limits>
 
 namespace likeness::cuda {
-namespace {
-
-constexpr std::int64_t RoundUp(std::int64_t bytes) {
-  return (bytes + Launches::kAlignment - 1) / Launches::kAlignment * Launches::kAlignment;
-}
-
-}  // namespace
-
 Failure EnqueueAll(std::span<const Launch> launches, cudaStream_t stream) {
   for (const Launch& launch : launches) {
     LIKENESS_CUDA_RETURN_IF_FAILED(launch.kind->launch(launch.entries, stream));

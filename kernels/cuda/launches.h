@@ -56,6 +56,9 @@ class Launches {
  public:
   // Entries lie at multiples of this.
   static constexpr std::int64_t kAlignment = 16;
+  static constexpr std::int64_t RoundUp(std::int64_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
 
   // `host`, page-locked, and `device` hold the table, `capacity_bytes` each; neither is owned.
   Launches() = default;

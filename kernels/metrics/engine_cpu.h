@@ -40,6 +40,7 @@ class CpuEngine {
             absl::Span<const std::unique_ptr<const Trunk>> trunks, absl::Span<const ProgramRun> programs,
             const WalkTable* walks);
 
+  bool has_walks() const { return walks_ != nullptr; }
   // What a plan of its programs depends on.
   PlannedDevice planned() const;
   // Whether there is another way than kExact for convolutions.

@@ -41,8 +41,6 @@ SlotSizes Divide(std::int64_t slot_bytes) {
 // A call that was refused leaves the GPU as it was. After anything else the context is lost, or its state unknown:
 // every later call fails with the same.
 bool IsForGood(cudaError_t code) {
-  // A graph that could not be captured: nothing ran.
-  if (code >= cudaErrorStreamCaptureUnsupported && code <= cudaErrorStreamCaptureWrongThread) return false;
   return code != cudaSuccess && code != cudaErrorMemoryAllocation && code != cudaErrorInvalidValue &&
          code != cudaErrorInvalidConfiguration && code != cudaErrorNotSupported;
 }
@@ -63,7 +61,7 @@ std::string Libraries() {
   return "no cuDNN in this build, so that learned metrics are scored on the CPU";
 }
 
-// Scores a pair of the smallest size with its gradient, twice: the second time as a graph.
+// Scores a pair of the smallest size with its gradient.
 Failure TryOut(Slot& slot, const Program& program, const TrunkWeights& weights, Precision precision) {
   const MetricInfo info = program.info();
   Parameters parameters;
@@ -84,10 +82,8 @@ Failure TryOut(Slot& slot, const Program& program, const TrunkWeights& weights, 
   metric.want_gradient = true;
   Plan(task);
   PairTask* const tasks[] = {&task};
-  for (int i = 0; i < 2 && !task.failure.failed(); ++i) {
-    int count = 0;
-    LIKENESS_CUDA_RETURN_IF_FAILED(slot.Score(tasks, &count));
-  }
+  int count = 0;
+  LIKENESS_CUDA_RETURN_IF_FAILED(slot.Score(tasks, &count));
   return task.failure;
 }
 

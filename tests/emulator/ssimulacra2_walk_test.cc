@@ -17,42 +17,24 @@ constexpr Nearness kNear{5e-5, 3e-4, 5e-4};
 
 void ExpectNear(const Pair& pair) { ExpectNearProgram(pair, "ssimulacra2", {}, Ssimulacra2Walk{}, kNear); }
 
-TEST(Ssimulacra2Walks, EveryTypeAndLayoutIsNearTheProgram) {
-  for (const PixelType type : kTypes) {
-    for (const Layout layout : kLayouts) {
-      SCOPED_TRACE(PixelTypeName(type));
-      ExpectNear(GoldenPair(17, 23, 3, type, layout, type == PixelType::kUint8 ? 3 : 0));
-      ExpectNear(GoldenPair(35, 12, 1, type, layout));
-    }
-  }
-}
+TEST(Ssimulacra2Walks, EveryTypeAndLayoutIsNearTheProgram) { ForEveryTypeAndLayout({35, 12, 1}, ExpectNear); }
 
 // From two scales to all six, sides that are odd at any of them, several tiles, strips and marches with tails.
 TEST(Ssimulacra2Walks, EverySizeIsNearTheProgram) {
-  for (const Size& s : {Size{8, 8, 1},
-                        {8, 8, 3},
-                        {9, 15, 3},
-                        {8, 67, 3},
-                        {64, 65, 3},
-                        {121, 66, 1},
-                        {128, 71, 1},
-                        {129, 130, 1},
-                        {255, 161, 3},
-                        {301, 197, 3}}) {
-    SCOPED_TRACE(std::to_string(s.width) + "x" + std::to_string(s.height));
-    ExpectNear(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc));
-  }
+  ForEverySize({{8, 8, 1},
+                {8, 8, 3},
+                {9, 15, 3},
+                {8, 67, 3},
+                {64, 65, 3},
+                {121, 66, 1},
+                {128, 71, 1},
+                {129, 130, 1},
+                {255, 161, 3},
+                {301, 197, 3}},
+               ExpectNear);
 }
 
-TEST(Ssimulacra2Walks, MixedTypesAndLayouts) {
-  for (const Layout reference : kLayouts) {
-    for (const Layout distorted : kLayouts) {
-      Pair pair = GoldenPair(53, 29, 3, PixelType::kUint8, distorted);
-      pair.reference = GoldenPair(53, 29, 3, PixelType::kFloat32, reference).reference;
-      ExpectNear(pair);
-    }
-  }
-}
+TEST(Ssimulacra2Walks, MixedTypesAndLayouts) { ForMixedTypesAndLayouts(ExpectNear); }
 
 TEST(Ssimulacra2Walks, IdentityIsExact) {
   ExpectIdenticalImages(Ssimulacra2Walk{}, {{101, 67, 3}, {67, 101, 1}}, 100.0);

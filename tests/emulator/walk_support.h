@@ -165,4 +165,35 @@ inline void ExpectNearProgram(const Pair& pair, const char* id, const Parameters
   EXPECT_LE(distance, most.gradient * magnitude);
 }
 
+// expect(pair) for colour pairs whose rows have gaps where they are uint8, and for gray ones of a size.
+template <class Expect>
+void ForEveryTypeAndLayout(const Size& gray, Expect expect) {
+  for (const PixelType type : kTypes) {
+    for (const Layout layout : kLayouts) {
+      SCOPED_TRACE(PixelTypeName(type));
+      expect(GoldenPair(17, 23, 3, type, layout, type == PixelType::kUint8 ? 3 : 0));
+      expect(GoldenPair(gray.width, gray.height, gray.channels, type, layout));
+    }
+  }
+}
+
+template <class Expect>
+void ForEverySize(const std::vector<Size>& sizes, Expect expect) {
+  for (const Size& s : sizes) {
+    SCOPED_TRACE(std::to_string(s.width) + "x" + std::to_string(s.height));
+    expect(GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc));
+  }
+}
+
+template <class Expect>
+void ForMixedTypesAndLayouts(Expect expect) {
+  for (const Layout reference : kLayouts) {
+    for (const Layout distorted : kLayouts) {
+      Pair pair = GoldenPair(53, 29, 3, PixelType::kUint8, distorted);
+      pair.reference = GoldenPair(53, 29, 3, PixelType::kFloat32, reference).reference;
+      expect(pair);
+    }
+  }
+}
+
 }  // namespace likeness::cuda

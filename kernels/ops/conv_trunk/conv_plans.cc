@@ -212,7 +212,7 @@ Failure ConvPlans::Run(const ConvShape& shape, const ConvArguments& first, int c
                        std::int64_t out_distance) {
   const std::int64_t sample_bytes = shape.precision == Precision::kFast ? 2 : 4;
   ConvArguments at = first;
-  int most = std::bit_floor(static_cast<unsigned>(impl_->images_per_call));
+  int most = impl_->images_per_call;
   for (int left = count; left > 0;) {
     while (most > left) most /= 2;
     Plan& plan = impl_->Find(most == 1 ? Alone(shape)
@@ -234,9 +234,11 @@ Failure ConvPlans::Run(const ConvShape& shape, const ConvArguments& first, int c
 
 void ConvPlans::set_images_per_call(int most) {
   if (impl_ == nullptr) return;
-  impl_->images_per_call = std::clamp(most, 1, kMostImages);
+  impl_->images_per_call = std::bit_floor(static_cast<unsigned>(std::clamp(most, 1, kMostImages)));
   ++impl_->generation;
 }
+
+int ConvPlans::images_per_call() const { return impl_->images_per_call; }
 
 void ConvPlans::Trim() {
   if (impl_ == nullptr) return;

@@ -61,6 +61,7 @@ class ConvPlans {
               std::int64_t out_distance);
   // How many of them one call takes at most; at first 1.
   void set_images_per_call(int most);
+  int images_per_call() const;
   // Forgets the shapes used longest ago. The stream must be done.
   void Trim();
   // Another number after anything that calls of Run may use was released or moved, or after which Run would make other

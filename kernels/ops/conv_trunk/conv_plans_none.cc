@@ -9,6 +9,7 @@ ConvPlans::ConvPlans(ConvPlans&&) noexcept = default;
 ConvPlans& ConvPlans::operator=(ConvPlans&&) noexcept = default;
 ConvPlans::~ConvPlans() = default;
 void ConvPlans::set_images_per_call(int) {}
+int ConvPlans::images_per_call() const { return 1; }
 void ConvPlans::Trim() {}
 std::int64_t ConvPlans::generation() const { return 0; }
 

@@ -251,8 +251,9 @@ Failure RunConvolutions(const Entries& entries, cudaStream_t stream) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (done[i]) continue;
     EvenlySpaced best{0, 0, {i}};
-    // The next one is the pair's other image, if there is one, and the one behind that is the next pair's.
-    int tried = 0;
+    // The next one is the pair's other image, if there is one, and the one behind that is the next pair's. Nobody is
+    // looked for where a call takes one alone.
+    int tried = all[i].plans->images_per_call() > 1 ? 0 : 2;
     for (std::size_t k = i + 1; k < all.size() && tried < 2; ++k) {
       if (done[k] || !all[i].IsLike(all[k])) continue;
       ++tried;
