@@ -83,6 +83,9 @@ struct DeviceState {
   std::int64_t batches = 0;
   std::int64_t launches = 0;
   std::int64_t errors = 0;
+  // Calls of cuDNN for several images, each tried once: what gave the bits of single ones is made, the rest is not.
+  std::int64_t convolutions_shared = 0;
+  std::int64_t convolutions_apart = 0;
 };
 
 // One pair to score. Views must stay valid until Score returns.

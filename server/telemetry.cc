@@ -78,6 +78,12 @@ class DeviceCollector : public prometheus::Collectable {
         [](const DeviceState& d) { return d.launches; });
     add("likeness_gpu_errors_total", "Batches that a GPU failed", MetricType::Counter,
         [](const DeviceState& d) { return d.errors; });
+    add("likeness_gpu_convolutions_shared_total",
+        "Calls of cuDNN for several images that gave the bits of single ones when tried, and are made",
+        MetricType::Counter, [](const DeviceState& d) { return d.convolutions_shared; });
+    add("likeness_gpu_convolutions_apart_total",
+        "Calls of cuDNN for several images that gave other bits when tried, and are not made", MetricType::Counter,
+        [](const DeviceState& d) { return d.convolutions_apart; });
     return families;
   }
 

@@ -104,6 +104,7 @@ struct Engine::Impl {
     std::unique_ptr<Slot> slot;
     std::int64_t bytes;
     Clock::time_point since;
+    ConvTrials trials;  // that the slot had made before
   };
 
   // Finds out which learned metrics cuDNN serves: it knows many GPUs, and not every convolution on each. Also loads its
@@ -177,7 +178,6 @@ absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& opti
       auto slot = std::make_unique<Slot>();
       LIKENESS_CUDA_RETURN_IF_ERROR(Slot::Create(i, impl->sizes, slot.get(), &device.trunks));
       slot->UseGraphs(options.graphs);
-      slot->set_images_per_call(options.images_per_call);
       device.idle.push_back(std::move(slot));
       ++impl->slot_count;
     }
@@ -269,7 +269,8 @@ Engine::Impl::Borrowed Engine::Impl::Borrow(std::int64_t bytes, int device) {
   best->idle.pop_back();
   best->state.outstanding_bytes += bytes;
   ++best->state.busy_slots;
-  return {best, std::move(slot), bytes, Clock::now()};
+  const ConvTrials trials = slot->conv_trials();
+  return {best, std::move(slot), bytes, Clock::now(), trials};
 }
 
 void Engine::Impl::GiveBack(Borrowed borrowed, const Failure& failure) {
@@ -280,6 +281,9 @@ void Engine::Impl::GiveBack(Borrowed borrowed, const Failure& failure) {
   state.busy_seconds += std::chrono::duration<double>(Clock::now() - borrowed.since).count();
   ++state.batches;
   state.launches += borrowed.slot->launch_count();
+  const ConvTrials trials = borrowed.slot->conv_trials();
+  state.convolutions_shared += trials.agreed - borrowed.trials.agreed;
+  state.convolutions_apart += trials.differed - borrowed.trials.differed;
   if (failure.failed()) ++state.errors;
   if (IsForGood(failure.code) && health.ok()) {
     health = absl::InternalError(

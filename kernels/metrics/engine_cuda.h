@@ -23,8 +23,6 @@ struct EngineOptions {
   std::int64_t slot_bytes = std::int64_t{2} << 30;
   // Whether batches that come again are replayed as CUDA graphs. The results are the same.
   bool graphs = true;
-  // Images that one call of cuDNN takes at most: see ConvPlans.
-  int images_per_call = 1;
 };
 
 // Some metrics of one pair.

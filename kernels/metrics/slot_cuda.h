@@ -117,15 +117,18 @@ class Slot {
   // Whether batches that come again are replayed as graphs; at first they are. The results are the same.
   void UseGraphs(bool use) { uses_graphs_ = use; }
   const GraphCache& graphs() const { return graphs_; }
-  // How many images one of cuDNN's calls takes at most: ConvPlans.
+  // How many images one of cuDNN's calls takes at most: ConvPlans. A batch that comes again may run twice once, to try
+  // such calls: from the fifth time on it does what it always will, unless bits differ.
   void set_images_per_call(int most) { conv_plans_.set_images_per_call(most); }
+  ConvTrials conv_trials() const { return conv_plans_.trials(); }
 
  private:
   // `used`: by the pairs before this one.
   bool Note(PairTask& task, const SlotSizes& used, const SlotSizes& needs);
   bool HasRoom(const SlotSizes& used, const SlotSizes& needs) const;
-  Failure Run(const SlotSizes& used);
-  Failure Enqueue(const SlotSizes& used);
+  Failure Run(const SlotSizes& used, bool may_capture);
+  Failure Enqueue(const SlotSizes& used, bool may_capture);
+  Failure Try(const SlotSizes& used);
 
   int device_index_ = 0;
   SlotSizes sizes_;

@@ -27,6 +27,9 @@ std::int64_t EmulatedWorkCount();
 // Whether cuDNN supports no convolution at all; at first it does.
 void RefuseEmulatedConvolutions(bool refuse);
 
+// From now on cuDNN sums in another order where a call has several images of so many channels; 0, as at first: nowhere.
+void ReorderEmulatedConvolutions(int channels);
+
 // Whether work on a stream waits until somebody waits for it (so at first) or is done at once. Both are allowed to a
 // GPU: the first shows who reads results too early or overwrites input too early, the second who lets the device
 // overwrite what the host still reads.

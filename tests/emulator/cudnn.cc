@@ -55,6 +55,7 @@ namespace {
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 bool refuse_all = false;
+int reordered_channels = 0;
 
 // All that is alive, so that a stale pointer is an error and not a crash.
 std::set<const void*> alive;
@@ -129,6 +130,7 @@ struct Work {
   cudnnFilterStruct filter;
   int padding[2];
   bool relu;
+  bool reordered;  // sums
   float alpha1, alpha2;
   const void* x;
   const void* w;
@@ -183,9 +185,10 @@ void Run(const Work& work) {
             const float* pixel =
                 &input[std::int64_t{image} * work.x_shape.stride[0] + std::int64_t{from_y} * work.x_shape.stride[2] +
                        from_x * work.x_shape.stride[3]];
-            const float* tap = &weights[(std::int64_t{ky} * f.w + kx) * f.c * f.k];
-            for (int c = 0; c < f.c; ++c, tap += f.k) {
-              for (int k = 0; k < f.k; ++k) sums[k] += pixel[c] * tap[k];
+            const float* taps = &weights[(std::int64_t{ky} * f.w + kx) * f.c * f.k];
+            for (int i = 0; i < f.c; ++i) {
+              const int c = work.reordered ? f.c - 1 - i : i;
+              for (int k = 0; k < f.k; ++k) sums[k] += pixel[c] * taps[c * f.k + k];
             }
           }
         }
@@ -218,6 +221,11 @@ using namespace likeness::emulator;  // NOLINT
 void RefuseEmulatedConvolutions(bool refuse) {
   const std::lock_guard lock(DeviceMutex());
   refuse_all = refuse;
+}
+
+void ReorderEmulatedConvolutions(int channels) {
+  const std::lock_guard lock(DeviceMutex());
+  reordered_channels = channels;
 }
 
 std::size_t cudnnGetVersion() { return 90000; }
@@ -352,6 +360,7 @@ cudnnStatus_t cudnnConvolutionBiasActivationForward(
               *w_descriptor,
               {convolution->padding[0], convolution->padding[1]},
               activation->mode == CUDNN_ACTIVATION_RELU,
+              x_descriptor->n[0] > 1 && x_descriptor->n[1] == reordered_channels,
               *static_cast<const float*>(alpha1),
               *static_cast<const float*>(alpha2),
               x,

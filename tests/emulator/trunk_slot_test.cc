@@ -36,68 +36,134 @@ struct Job {
   }
 };
 
-// Launches and copies of a batch of `count` equal pairs; their results are as `expected`, if any.
-std::int64_t WorkOf(Slot& slot, const std::string& request, int count, std::vector<PairResult>* results) {
-  std::vector<std::unique_ptr<Job>> jobs;
-  std::vector<PairTask*> tasks;
-  for (int i = 0; i < count; ++i) {
-    jobs.push_back(std::make_unique<Job>(request, 33, 31));
-    tasks.push_back(&jobs.back()->asked.task);
-  }
-  const std::int64_t before = EmulatedWorkCount();
-  int scored = 0;
-  EXPECT_FALSE(slot.Score(tasks, &scored).failed());
-  EXPECT_EQ(scored, count);
-  for (const auto& job : jobs) {
-    EXPECT_FALSE(job->asked.task.failure.failed());
-    results->push_back(std::move(job->asked.task.metrics[0].result));
-  }
-  return EmulatedWorkCount() - before;
-}
+// Batches of equal pairs on a slot with room for 13 of them. They are enqueued launch by launch.
+struct Crowd {
+  std::string request;
+  Slot slot;
+  std::vector<PairResult> results;  // of all batches
 
-TEST(TrunkSlot, PairsOfOneSizeShareCalls) {
-  testing::Trunks trunks;
-  ASSERT_TRUE(trunks.Create());
-  for (const std::string request : {"lpips_alex", "lpips_alex?precision=fast"}) {
+  explicit Crowd(const std::string& of) : request(of) {
     SlotSizes sizes;
     for (int i = 0; i < 13; ++i) sizes += SizesFor(Job(request, 33, 31).asked.task);
-    Slot slot;
-    ASSERT_FALSE(testing::CreateSlot(sizes, &slot).failed());
-    std::vector<PairResult> results;
-    // One image a call at first: five convolutions forward and five back for each of them.
-    const std::int64_t singly = WorkOf(slot, request, 1, &results);
-    EXPECT_EQ(WorkOf(slot, request, 8, &results), singly + 7 * (5 * 2 + 5));
-    slot.set_images_per_call(64);
-    const std::int64_t alone = WorkOf(slot, request, 1, &results);
+    EXPECT_FALSE(testing::CreateSlot(sizes, &slot).failed());
+    slot.UseGraphs(false);
+  }
+
+  // Launches and copies of a batch of `count`.
+  std::int64_t WorkOf(int count, bool equal_images = false) {
+    std::vector<std::unique_ptr<Job>> jobs;
+    std::vector<PairTask*> tasks;
+    for (int i = 0; i < count; ++i) {
+      jobs.push_back(std::make_unique<Job>(request, 33, 31));
+      tasks.push_back(&jobs.back()->asked.task);
+      if (equal_images) tasks.back()->distorted.data = tasks.back()->reference.data;
+    }
+    const std::int64_t before = EmulatedWorkCount();
+    int scored = 0;
+    EXPECT_FALSE(slot.Score(tasks, &scored).failed());
+    EXPECT_EQ(scored, count);
+    for (const auto& job : jobs) {
+      EXPECT_FALSE(job->asked.task.failure.failed());
+      results.push_back(std::move(job->asked.task.metrics[0].result));
+    }
+    return EmulatedWorkCount() - before;
+  }
+
+  // Of a batch whose calls have been tried.
+  std::int64_t WorkOfProven(int count) {
+    WorkOf(count);
+    WorkOf(count);
+    return WorkOf(count);
+  }
+
+  std::int64_t trials() const { return slot.conv_trials().agreed + slot.conv_trials().differed; }
+
+  void ExpectSameBits() const {
+    for (const PairResult& result : results) EXPECT_TRUE(SameBits(result, results[0]));
+  }
+};
+
+class TrunkSlot : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(trunks_.Create()); }
+  void TearDown() override { ReorderEmulatedConvolutions(0); }
+
+ private:
+  testing::Trunks trunks_;
+};
+
+TEST_F(TrunkSlot, PairsOfOneSizeShareCalls) {
+  for (const std::string request : {"lpips_alex", "lpips_alex?precision=fast"}) {
+    Crowd crowd(request);
+    crowd.slot.set_images_per_call(1);
+    // Five convolutions forward and five back for each image.
+    const std::int64_t singly = crowd.WorkOf(1);
+    EXPECT_EQ(crowd.WorkOfProven(8), singly + 7 * (5 * 2 + 5));
+    EXPECT_EQ(crowd.trials(), 0);
+    crowd.slot.set_images_per_call(64);
+    const std::int64_t alone = crowd.WorkOfProven(1);
     EXPECT_EQ(alone, singly - 4);
     // Of five convolutions forward, four take both images of a pair at once. Of 8 pairs they take two calls; of 13,
     // which are 8, 4 and 1, five, for both images of the last are one. The first convolution and five back take three
     // calls instead of one, the former for each image.
-    EXPECT_EQ(WorkOf(slot, request, 8, &results), alone + 4);
-    EXPECT_EQ(WorkOf(slot, request, 13, &results), alone + 4 * 4 + 2 * 2 + 5 * 2);
-    for (const PairResult& result : results) EXPECT_TRUE(SameBits(result, results[0]));
+    EXPECT_EQ(crowd.WorkOfProven(8), alone + 4);
+    EXPECT_EQ(crowd.WorkOfProven(13), alone + 4 * 4 + 2 * 2 + 5 * 2);
+    EXPECT_EQ(crowd.slot.conv_trials().differed, 0);
+    crowd.ExpectSameBits();
   }
 }
 
-TEST(TrunkSlot, AllocatesForANewShapeOnly) {
+TEST_F(TrunkSlot, SharesNoCallBeforeItsBitsAreKnown) {
+  Crowd crowd("lpips_alex");
+  const std::int64_t first = crowd.WorkOf(4);
+  EXPECT_EQ(crowd.trials(), 0);
+  const std::int64_t tried = crowd.WorkOf(4);
+  EXPECT_EQ(crowd.slot.conv_trials().agreed, 10);
+  const std::int64_t shared = crowd.WorkOf(4);
+  EXPECT_LT(shared, first);
+  EXPECT_EQ(tried, first + shared);
+  EXPECT_EQ(crowd.WorkOf(4), shared);
+  crowd.ExpectSameBits();
+}
+
+// Of two pairs, the third layer's convolution and the adjoint of the second's sum in another order together: they are
+// found among ten, and the others share their calls.
+TEST_F(TrunkSlot, CallsOfOtherBitsAreNotShared) {
+  Crowd agreeing("lpips_alex");
+  const std::int64_t singly = agreeing.WorkOf(2);
+  const std::int64_t shared = agreeing.WorkOfProven(2);
+  ReorderEmulatedConvolutions(192);
+  Crowd crowd("lpips_alex");
+  for (int i = 0; i < 20; ++i) crowd.WorkOf(2);
+  EXPECT_EQ(crowd.slot.conv_trials().differed, 2);
+  EXPECT_EQ(crowd.slot.conv_trials().agreed, 8);
+  const std::int64_t work = crowd.WorkOf(2);
+  EXPECT_EQ(work, shared + 2 + 1);
+  EXPECT_LT(work, singly);
+  crowd.ExpectSameBits();
+}
+
+// Their score is 0, whatever the features.
+TEST_F(TrunkSlot, EqualImagesProveNothing) {
+  ReorderEmulatedConvolutions(192);
+  Crowd crowd("lpips_alex");
+  for (int i = 0; i < 4; ++i) crowd.WorkOf(2, /*equal_images=*/true);
+  EXPECT_EQ(crowd.trials(), 0);
+}
+
+TEST_F(TrunkSlot, AllocatesForANewShapeOnly) {
   const std::int64_t before = EmulatedAllocationCount();
   {
-    testing::Trunks trunks;
-    ASSERT_TRUE(trunks.Create());
-    const Job job("dists", 33, 31);
-    Slot slot;
-    ASSERT_FALSE(testing::CreateSlot(SizesFor(job.asked.task), &slot).failed());
-    slot.UseGraphs(false);
-    std::vector<PairResult> results;
-    WorkOf(slot, "dists", 1, &results);
+    Crowd crowd("dists");
+    crowd.WorkOfProven(1);
     const std::int64_t warm = EmulatedAllocationCount();
-    WorkOf(slot, "dists", 1, &results);
+    crowd.WorkOf(1);
     EXPECT_EQ(EmulatedAllocationCount(), warm);
   }
   EXPECT_EQ(EmulatedAllocationCount(), before);
 }
 
-TEST(TrunkSlot, FailsAPairThatCudnnRefuses) {
+TEST_F(TrunkSlot, FailsAPairThatCudnnRefuses) {
   Stream stream;
   ASSERT_FALSE(Stream::Create(&stream).failed());
   ConvPlans plans;

@@ -164,9 +164,6 @@ class Trunks {
   DeviceTrunks device_;
 };
 
-// Images that one call of cuDNN takes at most; 0: as a slot does by itself.
-inline int images_per_call = 0;
-
 // A slot that scores learned metrics as well, with room for what libraries want: growing that later takes time, and
 // memory that a soak would miss.
 inline Failure CreateSlot(SlotSizes sizes, Slot* out) {
@@ -174,9 +171,7 @@ inline Failure CreateSlot(SlotSizes sizes, Slot* out) {
   LIKENESS_CUDA_RETURN_IF_FAILED(cudaMemGetInfo(&free_bytes, &total_bytes));
   sizes.library_bytes = std::max(
       sizes.library_bytes, std::min<std::int64_t>(static_cast<std::int64_t>(total_bytes / 128) / 256 * 256, 512 << 20));
-  LIKENESS_CUDA_RETURN_IF_FAILED(Slot::Create(0, sizes, out, Trunks::device()));
-  if (images_per_call > 0) out->set_images_per_call(images_per_call);
-  return {};
+  return Slot::Create(0, sizes, out, Trunks::device());
 }
 
 // The fused walk of a request, if it has one.

@@ -10,6 +10,7 @@
 #include <list>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "kernels/cuda/owners.h"
 
@@ -80,10 +81,18 @@ struct Key {
   friend bool operator==(const Key&, const Key&) = default;
 };
 
+// Of a call for several images, beside those for single ones.
+enum class Bits { kUnknown, kOnTrial, kAgree, kDiffer };
+
 struct Plan {
   explicit Plan(const Key& k) : key(k) {}
 
   Key key;
+  Bits bits = Bits::kUnknown;
+  std::int64_t last_batch = -1;  // that asked for it
+  bool came_again = false;       // in another batch than its first
+
+  bool made = false;
   TensorDescriptor in, out, bias;
   FilterDescriptor filter;
   ConvolutionDescriptor convolution;
@@ -108,8 +117,6 @@ Failure Describe(const TensorDescriptor& tensor, cudnnDataType_t type, const Sha
 Shape InputOf(const ConvShape& shape) { return {shape.width, shape.height, shape.conv.in}; }
 Shape OutputOf(const ConvShape& shape) { return ConvOutput(shape.conv, InputOf(shape)); }
 
-Key Alone(const ConvShape& shape) { return {shape, 1, InputOf(shape).count(), OutputOf(shape).count()}; }
-
 }  // namespace
 
 struct ConvPlans::Impl {
@@ -119,9 +126,15 @@ struct ConvPlans::Impl {
   DeviceBuffer larger_area;  // then that is it
   std::list<Plan> plans;     // most recently used first
   std::int64_t generation = 0;
-  int images_per_call = 1;
+  int images_per_call = kMostImages;
+  std::int64_t batch = 0;
+  std::size_t most_on_trial = kMostPlans;
+  ConvTrials trials;
 
   Plan& Find(const Key& key);
+  Plan& FindAlone(const ConvShape& shape);
+  Plan& FindSeveral(const Key& key);
+  bool IsCandidate(const Plan& plan) const;
   Failure Make(Plan& plan);
   Failure Run(const Plan& plan, const ConvArguments& arguments);
 };
@@ -143,6 +156,7 @@ Failure ConvPlans::Create(cudaStream_t stream, std::byte* work_area, std::int64_
 }
 
 Failure ConvPlans::Impl::Make(Plan& plan) {
+  plan.made = true;
   const ConvShape& shape = plan.key.shape;
   const ConvGeometry& conv = shape.conv;
   const bool fast = shape.precision == Precision::kFast;
@@ -185,15 +199,35 @@ Failure ConvPlans::Impl::Make(Plan& plan) {
   return {};
 }
 
+// The plan, made or not.
 Plan& ConvPlans::Impl::Find(const Key& key) {
   const auto found = std::find_if(plans.begin(), plans.end(), [&](const Plan& plan) { return plan.key == key; });
   if (found != plans.end()) {
     plans.splice(plans.begin(), plans, found);
   } else {
     plans.emplace_front(key);
-    plans.front().failure = Make(plans.front());
   }
   return plans.front();
+}
+
+Plan& ConvPlans::Impl::FindAlone(const ConvShape& shape) {
+  Plan& plan = Find({shape, 1, InputOf(shape).count(), OutputOf(shape).count()});
+  if (!plan.made) plan.failure = Make(plan);
+  return plan;
+}
+
+// Most mixtures of sizes never come again, and nothing is made for a call that is not tried.
+Plan& ConvPlans::Impl::FindSeveral(const Key& key) {
+  Plan& plan = Find(key);
+  if (plan.last_batch >= 0 && plan.last_batch != batch) plan.came_again = true;
+  plan.last_batch = batch;
+  const bool serves = plan.bits == Bits::kOnTrial || plan.bits == Bits::kAgree;
+  if (serves && !plan.made) plan.failure = Make(plan);
+  return plan;
+}
+
+bool ConvPlans::Impl::IsCandidate(const Plan& plan) const {
+  return plan.bits == Bits::kUnknown && plan.came_again && plan.last_batch == batch && !plan.failure.failed();
 }
 
 Failure ConvPlans::Impl::Run(const Plan& plan, const ConvArguments& arguments) {
@@ -206,7 +240,7 @@ Failure ConvPlans::Impl::Run(const Plan& plan, const ConvArguments& arguments) {
   return {};
 }
 
-Failure ConvPlans::Prepare(const ConvShape& shape) { return impl_->Find(Alone(shape)).failure; }
+Failure ConvPlans::Prepare(const ConvShape& shape) { return impl_->FindAlone(shape).failure; }
 
 Failure ConvPlans::Run(const ConvShape& shape, const ConvArguments& first, int count, std::int64_t in_distance,
                        std::int64_t out_distance) {
@@ -215,18 +249,24 @@ Failure ConvPlans::Run(const ConvShape& shape, const ConvArguments& first, int c
   int most = impl_->images_per_call;
   for (int left = count; left > 0;) {
     while (most > left) most /= 2;
-    Plan& plan = impl_->Find(most == 1 ? Alone(shape)
-                                       : Key{shape, most, in_distance / sample_bytes, out_distance / sample_bytes});
-    const Failure failure = impl_->Run(plan, at);
-    // What is refused was not enqueued; fewer want less, and one alone is what Prepare asked for.
-    if (most > 1 && (failure.code == cudaErrorInvalidValue || failure.code == cudaErrorMemoryAllocation)) {
-      plan.failure = failure;
-      most /= 2;
-      continue;
+    bool together = false;
+    if (most > 1) {
+      Plan& plan = impl_->FindSeveral({shape, most, in_distance / sample_bytes, out_distance / sample_bytes});
+      together = plan.bits == Bits::kOnTrial || plan.bits == Bits::kAgree;
+      if (together && !plan.failure.failed()) plan.failure = impl_->Run(plan, at);
+      const cudaError_t code = plan.failure.code;
+      // What is refused was not enqueued; fewer want less, and one alone is what Prepare asked for.
+      if (code == cudaErrorInvalidValue || code == cudaErrorMemoryAllocation || plan.bits == Bits::kDiffer) {
+        most /= 2;
+        continue;
+      }
+      LIKENESS_CUDA_RETURN_IF_FAILED(plan.failure);
     }
-    LIKENESS_CUDA_RETURN_IF_FAILED(failure);
-    at.in = static_cast<const std::byte*>(at.in) + most * in_distance;
-    at.out = static_cast<std::byte*>(at.out) + most * out_distance;
+    for (int i = 0; i < most; ++i) {
+      if (!together) LIKENESS_CUDA_RETURN_IF_FAILED(impl_->Run(impl_->FindAlone(shape), at));
+      at.in = static_cast<const std::byte*>(at.in) + in_distance;
+      at.out = static_cast<std::byte*>(at.out) + out_distance;
+    }
     left -= most;
   }
   return {};
@@ -240,14 +280,48 @@ void ConvPlans::set_images_per_call(int most) {
 
 int ConvPlans::images_per_call() const { return impl_->images_per_call; }
 
-void ConvPlans::Trim() {
+void ConvPlans::BeginBatch() {
   if (impl_ == nullptr) return;
-  const std::size_t before = impl_->plans.size();
+  ++impl_->batch;
   // There may be memory the next time.
+  const std::size_t count = impl_->plans.size();
   impl_->plans.remove_if([](const Plan& plan) { return plan.failure.code == cudaErrorMemoryAllocation; });
+  if (impl_->plans.size() < count) ++impl_->generation;
+  // What was captured holds no descriptor.
   while (impl_->plans.size() > kMostPlans) impl_->plans.pop_back();
-  if (impl_->plans.size() < before) ++impl_->generation;
 }
+
+bool ConvPlans::WantsTrial() const {
+  return impl_ != nullptr && std::any_of(impl_->plans.begin(), impl_->plans.end(),
+                                         [this](const Plan& plan) { return impl_->IsCandidate(plan); });
+}
+
+void ConvPlans::BeginTrial() {
+  std::size_t count = 0;
+  for (Plan& plan : impl_->plans) {
+    if (count < impl_->most_on_trial && impl_->IsCandidate(plan)) {
+      plan.bits = Bits::kOnTrial;
+      ++count;
+    }
+  }
+}
+
+void ConvPlans::EndTrial(bool same_bits) {
+  std::vector<Plan*> tried;
+  for (Plan& plan : impl_->plans) {
+    if (plan.bits == Bits::kOnTrial) tried.push_back(&plan);
+  }
+  const bool guilty = !same_bits && tried.size() == 1;
+  for (Plan* plan : tried) plan->bits = same_bits ? Bits::kAgree : guilty ? Bits::kDiffer : Bits::kUnknown;
+  if (same_bits) impl_->trials.agreed += static_cast<std::int64_t>(tried.size());
+  if (guilty) ++impl_->trials.differed;
+  // Half as many after a failure, twice as many after a success, and all once the guilty one is known.
+  std::size_t& most = impl_->most_on_trial;
+  most = guilty ? kMostPlans : same_bits ? std::max(most, 2 * tried.size()) : tried.size() / 2;
+  ++impl_->generation;
+}
+
+ConvTrials ConvPlans::trials() const { return impl_ == nullptr ? ConvTrials{} : impl_->trials; }
 
 std::int64_t ConvPlans::generation() const { return impl_ == nullptr ? 0 : impl_->generation; }
 

@@ -35,12 +35,21 @@ struct ConvArguments {
   friend bool operator==(const ConvArguments&, const ConvArguments&) = default;
 };
 
+// Calls for several images: how many gave the bits of single ones and are made, and how many did not.
+struct ConvTrials {
+  std::int64_t agreed = 0;
+  std::int64_t differed = 0;
+};
+
 // Of one slot: a handle of cuDNN on its stream, what describes the shapes seen lately, and the slot's work area. A
 // larger one is allocated when a shape that is new asks for more. Movable; not thread safe.
 //
 // The algorithm is pinned, and deterministic. Images of several pairs can go into one call, in counts that are powers
-// of two, so that few kinds of calls have to agree to the bit. Whether cuDNN's kernels for those counts do agree only a
-// GPU can show (tests/gpu/run images), and until one has, a call takes one.
+// of two. But the kernel that cuDNN takes for several may sum in another order than the one that it takes for a single
+// image, and a score may not depend on its company. So nothing is taken on trust: a call for several images that comes
+// in a second batch goes on trial. The batch, whose images went one by one, is run once more with calls on trial, and
+// what gives the same bits is made from then on. Where bits differ, fewer calls are tried at a time until the guilty
+// one is alone; then half as many images have their turn.
 class ConvPlans {
  public:
   static constexpr int kMostImages = 64;  // of a call, whatever is asked for
@@ -56,14 +65,23 @@ class ConvPlans {
 
   // Makes what one image needs, so that a shape that cuDNN refuses fails before anything is enqueued.
   Failure Prepare(const ConvShape& shape);
-  // Enqueues `count` images, each so many bytes behind the last; weights, bias and scale are the same.
+  // Enqueues `count` images, each so many bytes behind the last; weights, bias and scale are the same. Those that no
+  // call of proven bits takes go one by one.
   Failure Run(const ConvShape& shape, const ConvArguments& first, int count, std::int64_t in_distance,
               std::int64_t out_distance);
-  // How many of them one call takes at most; at first 1.
+  // How many of them one call takes at most; at first kMostImages.
   void set_images_per_call(int most);
   int images_per_call() const;
-  // Forgets the shapes used longest ago. The stream must be done.
-  void Trim();
+
+  // What Run is called for from now on is another batch's. Forgets the shapes used longest ago. The stream must be
+  // done.
+  void BeginBatch();
+  // Whether this batch has calls to be tried: run it again between BeginTrial and EndTrial, not captured, and compare.
+  bool WantsTrial() const;
+  void BeginTrial();
+  void EndTrial(bool same_bits);
+  ConvTrials trials() const;
+
   // Another number after anything that calls of Run may use was released or moved, or after which Run would make other
   // calls: graphs that hold them must go.
   std::int64_t generation() const;

@@ -10,7 +10,11 @@ ConvPlans& ConvPlans::operator=(ConvPlans&&) noexcept = default;
 ConvPlans::~ConvPlans() = default;
 void ConvPlans::set_images_per_call(int) {}
 int ConvPlans::images_per_call() const { return 1; }
-void ConvPlans::Trim() {}
+void ConvPlans::BeginBatch() {}
+bool ConvPlans::WantsTrial() const { return false; }
+void ConvPlans::BeginTrial() {}
+void ConvPlans::EndTrial(bool) {}
+ConvTrials ConvPlans::trials() const { return {}; }
 std::int64_t ConvPlans::generation() const { return 0; }
 
 Failure ConvPlans::Create(cudaStream_t, std::byte*, std::int64_t, ConvPlans*) {

@@ -1,9 +1,10 @@
 // Times every metric that is compiled for CUDA, by the GPU's own clock, and holds it against what the GPU's memory can
 // do. Prints one JSON object a line; run.py makes a page of them. Needs no abseil, gRPC or network.
 //
-//   bench [--small] [--seconds S] [--metrics ID,ID...]      exit 77: no GPU, nothing was run
+//   bench [--small] [--seconds S] [--metrics ID,ID...] [--images N]      exit 77: no GPU, nothing was run
 //
-// --small: a few tiny pairs, so that the emulator can run all of it; the times then mean nothing.
+// --small: a few tiny pairs, so that the emulator can run all of it; the times then mean nothing. --images: that a call
+// of cuDNN takes at most.
 //
 // "large": batches of 1920x1080 RGB pairs of uint8; "ragged": batches of pairs of many sizes around 256x256. `us` is
 // the time of the launches for one pair, without upload and download; `floor_us` is how long the memory needs for the
@@ -28,7 +29,8 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 
 struct Options {
   bool small = false;
-  double seconds = 0.3;  // for each figure
+  double seconds = 0.3;                 // for each figure
+  int images = ConvPlans::kMostImages;  // of a call of cuDNN, at most
   std::vector<std::string> metrics;
 };
 
@@ -67,8 +69,8 @@ struct Batch {
 };
 
 // As many of the pairs as `device_bytes` have room for, at least one. False after a failure, which is printed.
-bool MakeBatch(const Request& request, bool gradient, bool fused, const std::vector<const Pair*>& pairs,
-               std::int64_t device_bytes, Batch* out) {
+bool MakeBatch(const Options& options, const Request& request, bool gradient, bool fused,
+               const std::vector<const Pair*>& pairs, std::int64_t device_bytes, Batch* out) {
   SlotSizes sizes;
   for (const Pair* pair : pairs) {
     auto asked = std::make_unique<Asked>(*pair);
@@ -80,7 +82,9 @@ bool MakeBatch(const Request& request, bool gradient, bool fused, const std::vec
     out->tasks.push_back(&asked->task);
     out->asked.push_back(std::move(asked));
   }
-  return Report(CreateSlot(sizes, &out->slot));
+  if (!Report(CreateSlot(sizes, &out->slot))) return false;
+  out->slot.set_images_per_call(options.images);
+  return true;
 }
 
 class Bench {
@@ -122,7 +126,8 @@ class Bench {
     for (const bool gradient : {false, true}) {
       for (const bool graphs : {false, true}) {
         Batch batch;
-        if (!MakeBatch(request, gradient, FusedWalk(request).has_value(), {&single_}, device_bytes_, &batch)) {
+        if (!MakeBatch(options_, request, gradient, FusedWalk(request).has_value(), {&single_}, device_bytes_,
+                       &batch)) {
           return false;
         }
         batch.slot.UseGraphs(graphs);
@@ -158,14 +163,15 @@ class Bench {
   }
 
  private:
-  // Runs of a batch before it counts: kernels are loaded, and then its graph is captured.
-  static constexpr int kUncounted = 2;
+  // Runs of a batch before it counts: kernels are loaded, calls of cuDNN are tried, and its graph is captured.
+  static constexpr int kUncounted = 4;
 
   bool TimeSlots(const Request& request, const std::string& text, int slots, bool graphs) {
     std::vector<Batch> batches(slots);
     const std::vector<const Pair*> pairs(options_.small ? 1 : 4, &large_);
     for (Batch& batch : batches) {
-      if (!MakeBatch(request, false, FusedWalk(request).has_value(), pairs, device_bytes_ / 3, &batch)) return false;
+      if (!MakeBatch(options_, request, false, FusedWalk(request).has_value(), pairs, device_bytes_ / 3, &batch))
+        return false;
       batch.slot.UseGraphs(graphs);
       for (int run = 0; run < kUncounted; ++run) {
         if (!ScoreAll(batch.slot, batch.tasks)) return false;
@@ -211,7 +217,7 @@ class Bench {
       return true;
     }
     Batch batch;
-    if (!MakeBatch(request, gradient, fused, pairs, device_bytes_, &batch)) return false;
+    if (!MakeBatch(options_, request, gradient, fused, pairs, device_bytes_, &batch)) return false;
     double best_ms = std::numeric_limits<double>::infinity();
     const auto start = Clock::now();
     const int least = kUncounted + (options_.small ? 1 : 3);
@@ -277,7 +283,7 @@ Options ReadOptions(int argc, char** argv) {
     } else if (name == "--seconds" && i + 1 < argc) {
       options.seconds = Number(argv[++i], "the command line");
     } else if (name == "--images" && i + 1 < argc) {
-      images_per_call = Count(argv[++i], 1);
+      options.images = Count(argv[++i], 1);
     } else if (name == "--metrics" && i + 1 < argc) {
       options.metrics = Split(argv[++i], ',');
       for (const std::string& text : options.metrics) {
