@@ -211,11 +211,10 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
       return absl::InvalidArgumentError(absl::StrCat("ssimulacra2 needs at least 8x8 pixels, the images are ",
                                                      distorted.width, "x", distorted.height));
     }
-  } else {
-    const auto& pointwise = std::get<PointwiseWalk>(request.walk);
-    if (!(pointwise.parameter >= 0.0) || std::isinf(pointwise.parameter)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the parameter of a pointwise loss must be finite and not negative, not ", pointwise.parameter));
+  } else if (const auto* pointwise = std::get_if<PointwiseWalk>(&request.walk)) {
+    if (!(pointwise->parameter >= 0.0) || std::isinf(pointwise->parameter)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the parameter of a pointwise loss must be finite and not negative, not ", pointwise->parameter));
     }
   }
   return absl::OkStatus();

@@ -61,8 +61,16 @@ inline constexpr double kFlipWalkMostPpd = 73.0;
 // SSIMULACRA 2 (kernels/metrics/ssimulacra2). CUDA's alone. The map has three channels.
 struct Ssimulacra2Walk {};
 
+// Focal frequency loss (kernels/metrics/ffl) of the whole image, its weight a constant for the gradient. CUDA's alone.
+// The map is the spectrum.
+struct FflWalk {
+  double alpha = 1.0;
+  bool log_matrix = false;
+  double loss_weight = 1.0;
+};
+
 struct WalkRequest {
-  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk, FlipWalk, Ssimulacra2Walk> walk;
+  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk, FlipWalk, Ssimulacra2Walk, FflWalk> walk;
   bool want_map = false;
   bool want_gradient = false;
 

@@ -1,3 +1,4 @@
+#include "kernels/walks/ffl_cuda.h"
 #include "kernels/walks/flip_cuda.h"
 #include "kernels/walks/ms_ssim_cuda.h"
 #include "kernels/walks/pointwise_cuda.h"
@@ -22,6 +23,8 @@ void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distor
       NoteFlip(device, pair, distorted, *flip, to, workspace);
     } else if (std::holds_alternative<Ssimulacra2Walk>(walk)) {
       NoteSsimulacra2(device, pair, distorted, to, workspace);
+    } else if (const auto* ffl = std::get_if<FflWalk>(&walk)) {
+      NoteFfl(device, pair, distorted, *ffl, to, workspace);
     } else {
       pointwise.push_back({std::get<PointwiseWalk>(walk), to});
     }
@@ -37,6 +40,7 @@ ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_ma
   }
   const bool flip = std::holds_alternative<FlipWalk>(walk), ssimulacra2 = std::holds_alternative<Ssimulacra2Walk>(walk);
   if (ssimulacra2) needs.workspace_bytes = Ssimulacra2WorkspaceBytes(distorted, want_gradient);
+  if (std::holds_alternative<FflWalk>(walk)) needs.workspace_bytes = FflWorkspaceBytes(distorted);
   if (flip && want_gradient) needs.workspace_bytes = FlipGradientBytes(distorted);
   if (!want_map) return needs;
   const int span = std::holds_alternative<SsimWalk>(walk) ? 10 : 0;

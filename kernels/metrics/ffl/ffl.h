@@ -6,6 +6,7 @@
 #include "kernels/ops/map/map.h"
 #include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/resample/resample.h"
+#include "kernels/walks/walk_request.h"
 
 LIKENESS_BEGIN_TARGET
 
@@ -29,6 +30,13 @@ struct Ffl {
         {"log_matrix", "weight by log(1 + w)", false, {}, {}, false, {}},
         {"loss_weight", "factor on the score", 1.0, 0.0, 1e9, false, {}}};
     return info;
+  }
+
+  static std::optional<WalkRequest> Walk(const Settings& settings) {
+    if (settings.convention() != "detached" || settings.Number("patch_factor") != 1.0) return std::nullopt;
+    WalkRequest request;
+    request.walk = FflWalk{settings.Number("alpha"), settings.Flag("log_matrix"), settings.Number("loss_weight")};
+    return request;
   }
 
   static std::string Check(const Shape& shape, const Settings& settings) {

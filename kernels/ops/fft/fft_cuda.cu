@@ -1,6 +1,4 @@
-#include "kernels/ops/cuda_rows.cuh"
-#include "kernels/ops/fft/fft_cuda.h"
-#include "kernels/ops/fft/frequency.h"
+#include "kernels/ops/fft/fft_cuda.cuh"
 
 LIKENESS_BEGIN_TARGET
 namespace {
@@ -42,41 +40,22 @@ Failure RunTransformations(const Entries& entries, cudaStream_t stream) {
 
 constexpr LaunchKind kTransformationKind = CallKind<Transformation>(&RunTransformations);
 
-Real Scale(const Shape& shape) {
-  return static_cast<Real>(1.0 / std::sqrt(static_cast<double>(shape.width) * shape.height));
-}
-
-// Complex numbers as cuFFT has them, rows of them in a row of `scratch`.
-int ComplexStride(const PlanesView& scratch) { return static_cast<int>(scratch.stride() / 2); }
-
-FftSpec RealToComplex(const PlanesView& real, const PlanesView& scratch) {
-  return {
-      CUFFT_R2C,          real.shape.width, real.shape.height, static_cast<int>(real.stride()), ComplexStride(scratch),
-      real.shape.channels};
-}
-FftSpec ComplexToReal(const PlanesView& scratch, const Shape& real, std::ptrdiff_t real_stride) {
-  return {CUFFT_C2R, real.width, real.height, ComplexStride(scratch), static_cast<int>(real_stride), real.channels};
-}
-
 // A half spectrum from complex numbers to real and imaginary parts, times `twice` in columns that stand for two, else
 // `once`.
 struct SplitKernel {
   static constexpr int kThreads = kRowThreads;
-  PlanesView from;
+  HalfSpectrum from;
   GradientView to;
-  int full_width;
   Real once;
   Real twice;
 
   __device__ void operator()(const Block& block) const {
-    const int channels = from.shape.channels, height = from.shape.height;
-    ForEachSample(block, {to.planes.shape.width, height, channels}, [&](int c, int y, int x) {
-      // FftPlans leaves these to us.
-      const bool mirrored = full_width == 1 && 2 * y > height;
-      const Real* number = Row(from, c, mirrored ? height - y : y) + 2 * x;
-      const Vec weight(StandsForTwo(x, full_width) ? twice : once);
-      StoreGradient(to, c, y, x, weight * Load(number));
-      StoreGradient(to, channels + c, y, x, (mirrored ? -weight : weight) * Load(number + 1));
+    const Shape& shape = from.numbers.shape;
+    ForEachSample(block, {to.planes.shape.width, shape.height, shape.channels}, [&](int c, int y, int x) {
+      const ComplexVec number = from.Read(c, y, x);
+      const Vec weight(StandsForTwo(x, from.full_width) ? twice : once);
+      StoreGradient(to, c, y, x, weight * number.re);
+      StoreGradient(to, shape.channels + c, y, x, weight * number.im);
     });
   }
 };
@@ -86,38 +65,33 @@ struct SplitKernel {
 struct JoinKernel {
   static constexpr int kThreads = kRowThreads;
   PlanesView from;
-  PlanesView to;
-  int full_width;
+  HalfSpectrum to;
   Real once;
   Real twice;
 
   __device__ void operator()(const Block& block) const {
-    const int channels = to.shape.channels, height = to.shape.height;
+    const int channels = to.numbers.shape.channels, height = to.numbers.shape.height;
     ForEachSample(block, {from.shape.width, height, channels}, [&](int c, int y, int x) {
       Vec real = Load(Row(from, c, y) + x);
       Vec imaginary = Load(Row(from, channels + c, y) + x);
       Vec weight(twice);
-      if (!StandsForTwo(x, full_width)) {
-        const int opposite = (height - y) % height;
+      if (!StandsForTwo(x, to.full_width)) {
+        const int opposite = OppositeRow(y, height);
         real = real + Load(Row(from, c, opposite) + x);
         imaginary = imaginary - Load(Row(from, channels + c, opposite) + x);
         weight = Vec(once) * Vec(0.5);
       }
-      Real* number = Row(to, c, y) + 2 * x;
-      Store(weight * real, number);
-      Store(weight * imaginary, number + 1);
+      to.Write(c, y, x, {weight * real, weight * imaginary});
     });
   }
 };
 
-void Split(Cuda& device, const PlanesView& from, const GradientView& to, int full_width, Real once, Real twice) {
-  const Shape half{to.planes.shape.width, from.shape.height, from.shape.channels};
-  device.Launch(SplitKernel{from, to, full_width, once, twice}, RowGrid(half));
+void Split(Cuda& device, const HalfSpectrum& from, const GradientView& to, Real once, Real twice) {
+  device.Launch(SplitKernel{from, to, once, twice}, RowGrid(from.shape()));
 }
 
-void Join(Cuda& device, const PlanesView& from, const PlanesView& to, int full_width, Real once, Real twice) {
-  device.Launch(JoinKernel{from, to, full_width, once, twice},
-                RowGrid({from.shape.width, to.shape.height, to.shape.channels}));
+void Join(Cuda& device, const PlanesView& from, const HalfSpectrum& to, Real once, Real twice) {
+  device.Launch(JoinKernel{from, to, once, twice}, RowGrid(to.shape()));
 }
 
 struct AddRowsKernel {
@@ -246,7 +220,7 @@ struct FullSpectrumKernel {
     const int width = out.shape.width, height = out.shape.height;
     ForEachSample(block, out.shape, [&](int c, int y, int i) {
       const bool stored = i < x.shape.width;
-      const Real* from = stored ? Row(x, c, y) + i : Row(x, c, (height - y) % height) + (width - i);
+      const Real* from = stored ? Row(x, c, y) + i : Row(x, c, OppositeRow(y, height)) + (width - i);
       Store(Load(from), Row(out, c, y) + i);
     });
   }
@@ -261,34 +235,48 @@ void Transform(Cuda& device, const FftSpec& spec, bool inverse, void* in, void* 
   device.Add(kTransformationKind, transformation);
 }
 
+void ToSpectrum(Cuda& device, const Shape& real, void* from, std::ptrdiff_t stride, const HalfSpectrum& to) {
+  Transform(device, {CUFFT_R2C, real.width, real.height, static_cast<int>(stride), to.stride(), real.channels},
+            /*inverse=*/false, from, to.numbers.data);
+}
+
+void FromSpectrum(Cuda& device, const HalfSpectrum& from, const Shape& real, void* to, std::ptrdiff_t stride) {
+  Transform(device, {CUFFT_C2R, real.width, real.height, from.stride(), static_cast<int>(stride), real.channels},
+            /*inverse=*/true, from.numbers.data, to);
+}
+
 void RealFftForward(Cuda& device, const PlanesView& x, const PlanesView& scratch, const PlanesView& out) {
-  const Real scale = Scale(x.shape);
-  Transform(device, RealToComplex(x, scratch), /*inverse=*/false, x.data, scratch.data);
-  Split(device, scratch, {out, false}, x.shape.width, scale, scale);
+  const Real scale = SpectrumScale(x.shape);
+  const HalfSpectrum spectrum{scratch, x.shape.width};
+  ToSpectrum(device, x.shape, x.data, x.stride(), spectrum);
+  Split(device, spectrum, {out, false}, scale, scale);
 }
 
 void RealFftBackward(Cuda& device, const PlanesView& upstream, const PlanesView& scratch,
                      const GradientView& gradient) {
   const Shape& shape = gradient.planes.shape;
-  const Real scale = Scale(shape);
+  const Real scale = SpectrumScale(shape);
+  const HalfSpectrum spectrum{scratch, shape.width};
   // The inverse counts the columns that stand for two twice; the transpose counts each stored number once.
-  Join(device, upstream, scratch, shape.width, scale, scale / 2);
+  Join(device, upstream, spectrum, scale, scale / 2);
   // In place: the gradient may hold something to add to.
-  Transform(device, ComplexToReal(scratch, shape, scratch.stride()), /*inverse=*/true, scratch.data, scratch.data);
+  FromSpectrum(device, spectrum, shape, scratch.data, scratch.stride());
   device.Launch(AddRowsKernel{scratch, gradient}, RowGrid(shape));
 }
 
 void InverseRealFftForward(Cuda& device, const PlanesView& x, const PlanesView& scratch, const PlanesView& out) {
-  const Real scale = Scale(out.shape);
-  Join(device, x, scratch, out.shape.width, scale, scale);
-  Transform(device, ComplexToReal(scratch, out.shape, out.stride()), /*inverse=*/true, scratch.data, out.data);
+  const Real scale = SpectrumScale(out.shape);
+  const HalfSpectrum spectrum{scratch, out.shape.width};
+  Join(device, x, spectrum, scale, scale);
+  FromSpectrum(device, spectrum, out.shape, out.data, out.stride());
 }
 
 void InverseRealFftBackward(Cuda& device, const PlanesView& upstream, const PlanesView& scratch,
                             const GradientView& gradient) {
-  const Real scale = Scale(upstream.shape);
-  Transform(device, RealToComplex(upstream, scratch), /*inverse=*/false, upstream.data, scratch.data);
-  Split(device, scratch, gradient, upstream.shape.width, scale, 2 * scale);
+  const Real scale = SpectrumScale(upstream.shape);
+  const HalfSpectrum spectrum{scratch, upstream.shape.width};
+  ToSpectrum(device, upstream.shape, upstream.data, upstream.stride(), spectrum);
+  Split(device, spectrum, gradient, scale, 2 * scale);
 }
 
 void ExpandForward(Cuda& device, const PlanesView& x, const PlanesView& out) {

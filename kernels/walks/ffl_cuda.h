@@ -1,0 +1,16 @@
+// Focal frequency loss under CUDA: one transform of the error, and one back for the gradient. Noted by walks_cuda.cu.
+#pragma once
+
+#include "kernels/walks/pair_samples.cuh"
+#include "kernels/walks/walks_cuda.h"
+
+LIKENESS_BEGIN_TARGET
+
+// Of the memory that NoteFfl is handed.
+std::int64_t FflWorkspaceBytes(const ImageView& distorted);
+
+// `workspace`: at a multiple of 256 bytes, of this lane alone.
+void NoteFfl(Cuda& device, const PairSamples& pair, const ImageView& distorted, const FflWalk& walk,
+             const ProgramOutput& to, std::byte* workspace);
+
+LIKENESS_END_TARGET
