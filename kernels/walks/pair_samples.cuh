@@ -19,26 +19,27 @@ struct SampleSteps {
   __device__ std::int64_t At(int c, int y, int x) const { return c * channel + y * row + x * pixel; }
 };
 
-// sample / value_of_one, correctly rounded, in three instructions where the scale is 1 or that of files: the product
-// with the reciprocal is off by at most one unit in the last place, and its remainder is exact. walks_test.cc compares
-// every uint8 and uint16 with the division.
+// sample / value_of_one, correctly rounded, in two instructions where the scale is 1 or that of files: the product with
+// the reciprocal, and with what that lacks, is rounded once, and no quotient lies near the middle of two floats.
+// walks_test.cc compares every uint8 and uint16 with the division.
 struct ValueScale {
-  float one = 1.0f;
   float reciprocal = 1.0f;
-  bool by_product = false;
+  float rest_or_one = 0.0f;  // what the reciprocal lacks of its value; the divisor where no product will do
+  bool by_product = true;
 
   ValueScale() = default;
-  explicit ValueScale(const ImageView& image)
-      : one(static_cast<float>(image.value_of_one)),
-        reciprocal(1.0f / one),
-        by_product(one == 1.0f || ((image.type == PixelType::kUint8 || image.type == PixelType::kUint16) &&
-                                   (one == 255.0f || one == 65535.0f))) {}
-
-  __device__ float operator()(float sample) const {
-    if (!by_product) return sample / one;
-    const float quotient = sample * reciprocal;
-    return std::fma(std::fma(-quotient, one, sample), reciprocal, quotient);
+  explicit ValueScale(const ImageView& image) {
+    const float one = static_cast<float>(image.value_of_one);
+    reciprocal = 1.0f / one;
+    by_product = one == 1.0f || ((image.type == PixelType::kUint8 || image.type == PixelType::kUint16) &&
+                                 (one == 255.0f || one == 65535.0f));
+    const double rest = 1.0 / static_cast<double>(one) - static_cast<double>(reciprocal);
+    rest_or_one = by_product ? static_cast<float>(rest) : one;
   }
+
+  __device__ float operator()(float sample) const { return by_product ? Product(sample) : sample / rest_or_one; }
+  // Where it is by product.
+  __device__ float Product(float sample) const { return std::fma(sample, reciprocal, sample * rest_or_one); }
 };
 
 template <class T>
