@@ -211,6 +211,11 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
       return absl::InvalidArgumentError(absl::StrCat("ssimulacra2 needs at least 8x8 pixels, the images are ",
                                                      distorted.width, "x", distorted.height));
     }
+  } else if (std::holds_alternative<GmsdWalk>(request.walk)) {
+    if (distorted.width < 2 || distorted.height < 2) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("gmsd needs at least 2x2 pixels, the images are ", distorted.width, "x", distorted.height));
+    }
   } else if (const auto* pointwise = std::get_if<PointwiseWalk>(&request.walk)) {
     if (!(pointwise->parameter >= 0.0) || std::isinf(pointwise->parameter)) {
       return absl::InvalidArgumentError(absl::StrCat(

@@ -69,8 +69,13 @@ struct FflWalk {
   double loss_weight = 1.0;
 };
 
+// GMSD (kernels/metrics/gmsd) in its conventions piq and pyiqa. CUDA's alone. The map has one channel, at half size.
+struct GmsdWalk {
+  bool pyiqa = false;
+};
+
 struct WalkRequest {
-  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk, FlipWalk, Ssimulacra2Walk, FflWalk> walk;
+  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk, FlipWalk, Ssimulacra2Walk, FflWalk, GmsdWalk> walk;
   bool want_map = false;
   bool want_gradient = false;
 

@@ -1,5 +1,6 @@
 #include "kernels/walks/ffl_cuda.h"
 #include "kernels/walks/flip_cuda.h"
+#include "kernels/walks/gmsd_cuda.h"
 #include "kernels/walks/ms_ssim_cuda.h"
 #include "kernels/walks/pointwise_cuda.h"
 #include "kernels/walks/ssim_cuda.h"
@@ -25,6 +26,8 @@ void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distor
       NoteSsimulacra2(device, pair, distorted, to, workspace);
     } else if (const auto* ffl = std::get_if<FflWalk>(&walk)) {
       NoteFfl(device, pair, distorted, *ffl, to, workspace);
+    } else if (const auto* gmsd = std::get_if<GmsdWalk>(&walk)) {
+      NoteGmsd(device, reference, distorted, *gmsd, to, workspace);
     } else {
       pointwise.push_back({std::get<PointwiseWalk>(walk), to});
     }
@@ -36,6 +39,11 @@ ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_ma
   ProgramNeeds needs;
   if (std::holds_alternative<MsSsimWalk>(walk)) {
     needs.workspace_bytes = MsSsimWorkspaceBytes(distorted, want_gradient);
+    return needs;
+  }
+  if (const auto* gmsd = std::get_if<GmsdWalk>(&walk)) {
+    needs.workspace_bytes = GmsdWorkspaceBytes(distorted, *gmsd);
+    if (want_map) needs.map = GmsdShape(distorted, *gmsd);
     return needs;
   }
   const bool flip = std::holds_alternative<FlipWalk>(walk), ssimulacra2 = std::holds_alternative<Ssimulacra2Walk>(walk);

@@ -135,13 +135,13 @@ struct Nearness {
   double score, map, gradient;
 };
 
-// Against the metric's program, which other tests hold to its definition.
+// Against the metric's program, which other tests hold to its definition. `which`: of its conventions.
 inline void ExpectNearProgram(const Pair& pair, const char* id, const Parameters& parameters, const Walk& walk,
-                              const Nearness& most) {
+                              const Nearness& most, int which = 0) {
   const Program* program = FindProgram(id);
   ASSERT_NE(program, nullptr);
   const MetricInfo info = program->info();
-  const Settings settings(info.conventions.front().name, parameters);
+  const Settings settings(info.conventions[which].name, parameters);
   PairTask task = TaskOf(pair, {walk, walk}, !info.map.empty(), true);
   task.metrics[1].walk.reset();
   task.metrics[1].program = program;

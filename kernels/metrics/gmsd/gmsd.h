@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "kernels/metrics/color_math.h"
 #include "kernels/metrics/gmsd/gmsd_math.h"
 #include "kernels/metrics/mean_score.h"
@@ -37,6 +39,14 @@ struct Gmsd {
     return info;
   }
 
+  static std::optional<WalkRequest> Walk(const Settings& settings) {
+    const bool pyiqa = settings.convention() == "pyiqa";
+    if (!pyiqa && settings.convention() != "piq") return std::nullopt;
+    WalkRequest request;
+    request.walk = GmsdWalk{pyiqa};
+    return request;
+  }
+
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
                              const Settings& settings) {
@@ -49,10 +59,10 @@ struct Gmsd {
       if (pyiqa) luma = Map(t, RoundTo255{}, luma);
       if (!pyiqa) luma = Pad(t, luma, OddMargins(luma.shape(), true), Border::kZero);
       luma = MeanPool(t, luma, 2);
-      return Map(t, Magnitude{pyiqa ? 1e-12 : 0.0}, Correlate(t, luma, PrewittX(), Border::kZero),
+      return Map(t, GmsdMagnitude(pyiqa), Correlate(t, luma, PrewittX(), Border::kZero),
                  Correlate(t, luma, Transposed(PrewittX()), Border::kZero));
     };
-    auto similarity = Map(t, Similarity{pyiqa ? 170.0 : kGmsdC}, edges(reference), edges(distorted));
+    auto similarity = Map(t, GmsdSimilarity(pyiqa), edges(reference), edges(distorted));
     return {StandardDeviation(t, similarity, /*population=*/!pyiqa),
             t.wants_map() ? Map(t, Linear{-1.0, 1.0}, similarity.Detached()) : Planes<false>(), 0};
   }

@@ -31,6 +31,10 @@ LIKENESS_BEGIN_TARGET
 
 inline constexpr double kGmsdC = 170.0 / (255.0 * 255.0);
 
+// Of piq and pyiqa.
+LIKENESS_HD constexpr Magnitude GmsdMagnitude(bool pyiqa) { return {pyiqa ? 1e-12 : 0.0}; }
+LIKENESS_HD constexpr Similarity GmsdSimilarity(bool pyiqa) { return {pyiqa ? 170.0 : kGmsdC}; }
+
 // faceswap's vertical derivative, antisymmetric down a column; Transposed() is the horizontal one.
 inline Kernel FaceswapScharr() {
   const Taps outer = {0.0007, 0.0052, 0.0370, 0.0052, 0.0007}, inner = {0.0037, 0.1187, 0.2589, 0.1187, 0.0037};
