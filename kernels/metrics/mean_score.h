@@ -3,6 +3,7 @@
 
 #include "kernels/metrics/functors.h"
 #include "kernels/ops/map/map.h"
+#include "kernels/ops/pixel_means/pixel_means.h"
 #include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/resample/resample.h"
 
@@ -62,5 +63,61 @@ Output<tracked> MeanScore(T& t, const Planes<tracked>& map, int map_offset = 0, 
   if (t.wants_map()) out.map = Map(t, DivideByWeight{}, out.map, mean_weight);
   return out;
 }
+
+// A score that is the mean of a sum of planes, each enlarged to the image's size and weighted. The sum itself is made
+// only where a map or weights of the pixels want it.
+template <class T, bool tracked>
+class EnlargedSum {
+ public:
+  // at_own_size: the score is the sum of the planes' own means, and takes no weights.
+  EnlargedSum(T& t, const Shape& image, bool at_own_size)
+      : t_(t), image_(image), at_own_size_(at_own_size), weighted_(!at_own_size && !t.weights().empty()) {}
+
+  // The first one's weight is 1.
+  void Add(const Planes<tracked>& part, double weight = 1.0) {
+    if (weighted_) {
+      AddTo(spatial_, Enlarge(part), weight);
+      return;
+    }
+    AddMean(at_own_size_ ? Mean(t_, part) : MeanOfResized(t_, part, image_.width, image_.height), weight);
+    if (t_.wants_map()) AddTo(map_, Enlarge(part.Detached()), weight);
+  }
+  // A plane that is f of others, each channel by itself; where its mean is enough it is not made.
+  template <class F, class First, class... Rest>
+  void AddMapped(double weight, F f, const First& first, const Rest&... rest) {
+    const bool mean_is_enough = !weighted_ && (at_own_size_ || CountAlike(first.shape(), image_.width, image_.height));
+    if (!mean_is_enough) return Add(Map(t_, f, first, rest...), weight);
+    AddMean(MeanOf(t_, PixelMeans(t_, f, first, rest...)), weight);
+    if (t_.wants_map()) AddTo(map_, Enlarge(Map(t_, f, first.Detached(), rest.Detached()...)), weight);
+  }
+
+  // Of loss(sum).
+  Output<tracked> Score(const Linear& loss = {1.0, 0.0}) {
+    if (weighted_) return MeanScore(t_, spatial_, 0, loss);
+    if (loss.scale == 1.0 && loss.offset == 0.0) return {score_, map_, 0};
+    return {MapScalars(t_, loss, score_), t_.wants_map() ? Map(t_, loss, map_) : map_, 0};
+  }
+
+ private:
+  void AddMean(const Scalar<tracked>& mean, double weight) {
+    score_ = score_.empty() ? mean : MapScalars(t_, AddScaled{weight}, score_, mean);
+  }
+  template <bool any>
+  Planes<any> Enlarge(const Planes<any>& part) {
+    return ResizeBilinear(t_, part, image_.width, image_.height);
+  }
+  template <bool any>
+  void AddTo(Planes<any>& sum, const Planes<any>& x, double weight) {
+    sum = sum.empty() ? x : Map(t_, AddScaled{weight}, sum, x);
+  }
+
+  T& t_;
+  const Shape image_;
+  const bool at_own_size_;
+  const bool weighted_;
+  Scalar<tracked> score_;
+  Planes<false> map_;
+  Planes<tracked> spatial_;  // weighted_
+};
 
 LIKENESS_END_TARGET

@@ -75,6 +75,51 @@ TEST(LinearOps, ResizeByCorners) {
   }
 }
 
+TEST(LinearOps, MeanOfResized) {
+  for (const Shape& shape : kShapes) {
+    for (const auto& [width, height] : {std::pair{5, 7}, std::pair{41, 23}, std::pair{1, 2}, std::pair{66, 24},
+                                        std::pair{3 * shape.width, 2 * shape.height}}) {
+      SCOPED_TRACE(std::to_string(shape.width) + "x" + std::to_string(shape.height) + " to " + std::to_string(width) +
+                   "x" + std::to_string(height));
+      Bench bench;
+      CudaTape t(bench.device, bench.workspace, false);
+      auto x = t.MakeOwn<true>(shape);
+      Randomise(t, x, 1);
+      auto mean = MeanOfResized(t, x, width, height);
+      auto sum = Sum(t, x);
+      auto score = MapScalars(t, Plus{}, mean, sum);
+      bench.Finish();
+      const PlanesView source = t.View(x);
+      std::vector<double> expected(shape.count());  // gradient
+      double total = 0.0;
+      const auto blend = [](int i, int in, int out, auto add) {
+        const double at = std::max(0.0, (i + 0.5) * in / out - 0.5);
+        const int low = std::min(static_cast<int>(at), in - 1);
+        add(low, 1.0 - (at - low));
+        add(std::min(low + 1, in - 1), at - low);
+      };
+      const double count = static_cast<double>(width) * height * shape.channels;
+      ForEach({width, height, shape.channels}, [&, width = width, height = height](int c, int y, int i) {
+        blend(y, shape.height, height, [&](int row, double down) {
+          blend(i, shape.width, width, [&](int column, double across) {
+            expected[(c * shape.height + row) * shape.width + column] += down * across / count;
+            total += down * across * At(source, c, row, column) / count;
+          });
+        });
+      });
+      EXPECT_NEAR(*t.Values(mean), total, 1e-7);
+      t.Backward(score);
+      bench.Finish();
+      const PlanesView gradient = t.LeafGradient(x);
+      ForEach(shape, [&](int c, int y, int i) {
+        ASSERT_NEAR(At(gradient, c, y, i), 1.0 + expected[(c * shape.height + y) * shape.width + i], 3e-7)
+            << c << " " << y << " " << i;
+      });
+      EXPECT_NEAR(*t.Values(score), Dot(source, gradient), 2e-6 * (1.0 + static_cast<double>(shape.count())));
+    }
+  }
+}
+
 TEST(LinearOps, PyramidDown) {
   for (const Shape& shape : kShapes) {
     for (const Taps& taps : {Taps{0.05, 0.25, 0.4, 0.25, 0.05}, Taps{0.5, -0.25, 0.75}}) {

@@ -166,6 +166,41 @@ TEST(Adjoint, ResizeBilinear) {
   }
 }
 
+// Its value and gradient against those of the enlarged image's mean; a second reader makes the gradient accumulate.
+TEST(Adjoint, MeanOfResized) {
+  for (const Shape& shape : kShapes) {
+    for (const auto& [width, height] : {std::pair{40, 50}, std::pair{9, 4}, std::pair{64, 3}, std::pair{1, 1},
+                                        std::pair{3 * shape.width, 2 * shape.height}, std::pair{shape.width, 31}}) {
+      SCOPED_TRACE(std::to_string(shape.width) + "x" + std::to_string(shape.height) + " to " + std::to_string(width) +
+                   "x" + std::to_string(height));
+      std::vector<double> scores;
+      std::vector<std::vector<double>> gradients;
+      for (const bool at_once : {true, false}) {
+        Workspace workspace;
+        ASSERT_TRUE(workspace.arena().Reserve(64 << 20));
+        Cpu cpu;
+        CpuTape t(cpu, workspace, false);
+        auto x = t.MakeOwn<true>(shape);
+        Randomise(t, x, 1);
+        auto squares = Sum(t, Map(t, Square{}, x));
+        auto mean = at_once ? MeanOfResized(t, x, width, height) : Mean(t, ResizeBilinear(t, x, width, height));
+        const auto score = MapScalars(t, AddScaled{100.0}, squares, mean);
+        scores.push_back(*t.Values(score));
+        t.Backward(score);
+        const PlanesView gradient = t.LeafGradient(x);
+        std::vector<double>& numbers = gradients.emplace_back();
+        for (int c = 0; c < shape.channels; ++c) {
+          for (int y = 0; y < shape.height; ++y) {
+            numbers.insert(numbers.end(), Row(gradient, c, y), Row(gradient, c, y) + shape.width);
+          }
+        }
+      }
+      EXPECT_NEAR(scores[0], scores[1], 1e-12 * std::max(1.0, scores[1]));
+      for (std::size_t i = 0; i < gradients[0].size(); ++i) EXPECT_NEAR(gradients[0][i], gradients[1][i], 1e-13) << i;
+    }
+  }
+}
+
 TEST(Adjoint, RealFftAndSelect) {
   for (const Shape& shape : kShapes) {
     CheckAdjoint("fft", shape, [&](CpuTape& t, const auto& x) { return RealFft(t, x); });

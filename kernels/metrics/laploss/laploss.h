@@ -8,8 +8,6 @@
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/map/map.h"
 #include "kernels/ops/pool/pool.h"
-#include "kernels/ops/reduce/reduce.h"
-#include "kernels/ops/resample/resample.h"
 
 LIKENESS_BEGIN_TARGET
 
@@ -38,34 +36,16 @@ struct LapLoss {
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
                              const Settings& settings) {
     constexpr int kLevels = 5;
-    const bool enlarge = settings.convention() == "faceswap" || t.wants_map();
-    const bool residual = settings.convention() != "glo";
-    const Shape whole = reference.shape();
     const Kernel blur = Separable(GaussianTaps(5, 1.0));
-
-    Output<tracked> out;
-    Planes<tracked> spatial;
-    auto add = [&](const Planes<tracked>& magnitude, int level) {
-      const double weight = std::pow(4.0, -level);
-      if (enlarge) {
-        auto enlarged = ResizeBilinear(t, magnitude, whole.width, whole.height);
-        spatial = level == 0 ? enlarged : Map(t, AddScaled{weight}, spatial, enlarged);
-      }
-      if (settings.convention() != "faceswap") {
-        auto mean = Mean(t, magnitude);
-        out.score = level == 0 ? mean : MapScalars(t, AddScaled{weight}, out.score, mean);
-      }
-    };
+    EnlargedSum<T, tracked> sum(t, reference.shape(), settings.convention() != "faceswap");
     auto x = Map(t, Difference{}, reference, distorted);
     for (int level = 0; level < kLevels; ++level) {
       auto blurred = Correlate(t, x, blur, Border::kReplicate);
-      add(Map(t, BandOf{}, x, blurred), level);
+      sum.AddMapped(std::pow(4.0, -level), BandOf{}, x, blurred);
       x = MeanPool(t, blurred, 2);
     }
-    if (residual) add(Map(t, AbsoluteValue{}, x), kLevels);
-    if (settings.convention() == "faceswap") return MeanScore(t, spatial);
-    if (t.wants_map()) out.map = spatial.Detached();
-    return out;
+    if (settings.convention() != "glo") sum.Add(Map(t, AbsoluteValue{}, x), std::pow(4.0, -kLevels));
+    return sum.Score();
   }
 };
 

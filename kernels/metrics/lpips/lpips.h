@@ -61,26 +61,14 @@ Output<tracked> RunLpips(T& t, const TrunkSpec& spec, const Planes<false>& refer
   const ColorNormalization color = settings.convention() == "v0.0" ? kFirstVersionColor : kImageNetColor;
   const auto distances =
       TapDistances(t, settings.Trunk(spec), {color, length, /*linear=*/faceswap}, reference, distorted);
-  if (faceswap) {
-    Planes<tracked> sum;
-    int tap = 0;
-    for (const ConvSpec& conv : spec.convs) {
-      if (!conv.tap) continue;
-      auto enlarged = ResizeBilinear(t, Crop(t, distances[tap], FaceswapCrop(conv)), image.width, image.height);
-      sum = tap == 0 ? enlarged : Map(t, Plus{}, sum, enlarged);
-      ++tap;
-    }
-    return MeanScore(t, sum, 0, Linear{kFaceswapScale, 0.0});
+  EnlargedSum<T, tracked> sum(t, image, !faceswap);
+  int tap = 0;
+  for (const ConvSpec& conv : spec.convs) {
+    if (!conv.tap) continue;
+    sum.Add(faceswap ? Crop(t, distances[tap], FaceswapCrop(conv)) : distances[tap]);
+    ++tap;
   }
-  Output<tracked> output;
-  for (const Planes<tracked>& distance : distances) {
-    auto mean = Mean(t, distance);
-    output.score = output.score.empty() ? mean : MapScalars(t, Plus{}, output.score, mean);
-    if (!t.wants_map()) continue;
-    Planes<false> enlarged = ResizeBilinear(t, distance.Detached(), image.width, image.height);
-    output.map = output.map.empty() ? enlarged : Map(t, Plus{}, output.map, enlarged);
-  }
-  return output;
+  return sum.Score({faceswap ? kFaceswapScale : 1.0, 0.0});
 }
 
 struct LpipsAlex {

@@ -1,7 +1,11 @@
 // Geometry: padding, cropping, enlarging. All linear, each with its transpose.
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
 #include "kernels/ops/border.h"
+#include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/tape.h"
 
 namespace likeness {
@@ -56,6 +60,42 @@ Planes<tracked> ResizeBilinear(T& t, const Planes<tracked>& x, int width, int he
     t.Record(out, [x = x.slot(), out = out.slot(), cost](T& t) {
       const GradientView gradient = t.Gradient(x);
       t.Run(cost, [&](auto& device) { ResizeBackward(device, t.Upstream(out), gradient); });
+    });
+  }
+  return out;
+}
+
+// Along one axis of ResizeBilinear: how often each sample counts in the sum of what it becomes.
+inline std::vector<double> ResizeShares(int in, int out) {
+  std::vector<double> shares(in, 0.0);
+  for (int i = 0; i < out; ++i) {
+    const double at = std::max(0.0, (i + 0.5) * in / out - 0.5);
+    const int low = std::min(static_cast<int>(at), in - 1);
+    shares[low] += 1.0 - (at - low);
+    shares[std::min(low + 1, in - 1)] += at - low;
+  }
+  return shares;
+}
+
+// Whether all samples count alike.
+inline bool CountAlike(const Shape& in, int width, int height) {
+  return width % in.width == 0 && height % in.height == 0;
+}
+
+// Mean(ResizeBilinear(x, width, height)), of which the larger image is not made: a sample counts as often as its column
+// does times as often as its row does.
+template <class T, bool tracked>
+Scalar<tracked> MeanOfResized(T& t, const Planes<tracked>& x, int width, int height) {
+  const Shape in = x.shape();
+  if (CountAlike(in, width, height)) return Mean(t, x);
+  auto out = t.template MakeScalar<tracked>(1, "MeanOfResized", x, width, height);
+  const Shape resized{width, height, in.channels};
+  const Cost cost{in.count() * t.device().bytes_per_sample(), 2 * in.count()};
+  t.RunFor(out, cost, [&](auto& device) { MeanOfResizedForward(device, t.View(x), resized, t.Values(out)); });
+  if constexpr (tracked) {
+    t.Record(out, [x = x.slot(), out = out.slot(), resized, cost](T& t) {
+      const GradientView gradient = t.Gradient(x);
+      t.Run(cost, [&](auto& device) { MeanOfResizedBackward(device, resized, t.UpstreamValues(out), gradient); });
     });
   }
   return out;

@@ -95,6 +95,14 @@ void BlendBackward(const PlanesView& upstream, Grid grid, const GradientView& gr
   });
 }
 
+// The shares of a row's samples, with room for whole vectors.
+std::vector<Real> ColumnShares(int in, int out) {
+  const std::vector<double> shares = ResizeShares(in, out);
+  std::vector<Real> columns(RowStride(in), Real(0));
+  std::copy(shares.begin(), shares.end(), columns.begin());
+  return columns;
+}
+
 }  // namespace
 
 void PadForward(Cpu&, const PlanesView& x, const Margins& margins, Border border, const PlanesView& out) {
@@ -138,6 +146,40 @@ void ResizeForward(Cpu&, const PlanesView& x, const PlanesView& out) { BlendForw
 
 void ResizeBackward(Cpu&, const PlanesView& upstream, const GradientView& gradient) {
   BlendBackward(upstream, Grid::kCentres, gradient);
+}
+
+void MeanOfResizedForward(Cpu&, const PlanesView& x, const Shape& resized, double* out) {
+  const Shape& shape = x.shape;
+  const std::vector<Real> columns = ColumnShares(shape.width, resized.width);
+  const std::vector<double> rows = ResizeShares(shape.height, resized.height);
+  std::vector<double> sums(std::size_t(shape.channels) * shape.height);
+  ForEachRow(shape, [&](int channel, int y) {
+    const Real* from = Row(x, channel, y);
+    const auto weighed = [&](int i) { return Load(from + i) * Load(columns.data() + i); };
+    RowSum sum;
+    int i = 0;
+    for (; i + kLanes <= shape.width; i += kLanes) sum.Add(weighed(i));
+    if (i < shape.width) sum.AddFirst(weighed(i), shape.width - i);
+    sums[channel * shape.height + y] = rows[y] * sum.Total();
+  });
+  *out = 0.0;
+  for (const double sum : sums) *out += sum;
+  *out /= static_cast<double>(resized.count());
+}
+
+void MeanOfResizedBackward(Cpu&, const Shape& resized, const double* upstream, const GradientView& gradient) {
+  const Shape& shape = gradient.planes.shape;
+  const std::vector<Real> columns = ColumnShares(shape.width, resized.width);
+  const std::vector<double> rows = ResizeShares(shape.height, resized.height);
+  const double each = *upstream / static_cast<double>(resized.count());
+  ForEachRow(shape, [&](int channel, int y) {
+    Real* to = Row(gradient.planes, channel, y);
+    const Vec scale(each * rows[y]);
+    for (int i = 0; i < shape.width; i += kLanes) {
+      const Vec g = scale * Load(columns.data() + i);
+      Store(gradient.accumulate ? Load(to + i) + g : g, to + i);
+    }
+  });
 }
 
 void ResizeByCornersForward(Cpu&, const PlanesView& x, const PlanesView& out) { BlendForward(x, Grid::kCorners, out); }

@@ -10,6 +10,8 @@ void PadForward(Cpu&, const PlanesView& x, const Margins& margins, Border border
 void PadBackward(Cpu&, const PlanesView& upstream, const Margins& margins, Border border, const GradientView& gradient);
 void ResizeForward(Cpu&, const PlanesView& x, const PlanesView& out);
 void ResizeBackward(Cpu&, const PlanesView& upstream, const GradientView& gradient);
+void MeanOfResizedForward(Cpu&, const PlanesView& x, const Shape& resized, double* out);
+void MeanOfResizedBackward(Cpu&, const Shape& resized, const double* upstream, const GradientView& gradient);
 void ResizeByCornersForward(Cpu&, const PlanesView& x, const PlanesView& out);
 void ResizeByCornersBackward(Cpu&, const PlanesView& upstream, const GradientView& gradient);
 

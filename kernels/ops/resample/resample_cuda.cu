@@ -141,6 +141,52 @@ struct ResizeBackwardKernel {
   }
 };
 
+// How often the samples of each column and of each row count, in the memory of the GPU.
+struct SharesOf {
+  const Real* columns;
+  const Real* rows;
+
+  SharesOf(Cuda& device, const Shape& in, const Shape& resized)
+      : columns(Upload(device, in.width, resized.width)), rows(Upload(device, in.height, resized.height)) {}
+
+  static const Real* Upload(Cuda& device, int in, int out) {
+    const std::vector<double> shares = ResizeShares(in, out);
+    const std::vector<Real> rounded(shares.begin(), shares.end());
+    return device.Table(rounded.data(), in);
+  }
+  __device__ Vec At(int y, int x) const { return Vec(rows[y]) * Vec(columns[x]); }
+};
+
+struct MeanOfResizedForwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  PlanesView x;
+  SharesOf shares;
+  double* partials;
+
+  __device__ void operator()(const Block& block) const {
+    double sum = 0.0;
+    ForEachSample(block, x.shape, [&](int channel, int y, int i) {
+      sum += static_cast<double>(Bare(Load(Row(x, channel, y) + i) * shares.At(y, i)));
+    });
+    sum = CombineBlock(sum, AddUp{});
+    if (threadIdx.x == 0) partials[PartialAt(block)] = sum;
+  }
+};
+
+struct MeanOfResizedBackwardKernel {
+  static constexpr int kThreads = kRowThreads;
+  double count;
+  SharesOf shares;
+  const double* upstream;
+  GradientView gradient;
+
+  __device__ void operator()(const Block& block) const {
+    const Vec each(*upstream / count);
+    ForEachSample(block, gradient.planes.shape,
+                  [&](int channel, int y, int x) { StoreGradient(gradient, channel, y, x, each * shares.At(y, x)); });
+  }
+};
+
 template <template <class> class Kernel, class To>
 void LaunchResize(Cuda& device, const PlanesView& from, Lattice lattice, const To& to, const Shape& a, const Shape& b) {
   if (std::max({a.width, a.height, b.width, b.height}) < kNarrowSide) {
@@ -159,6 +205,20 @@ void ResizeForward(Cuda& device, const PlanesView& x, const PlanesView& out) {
 void ResizeBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient) {
   LaunchResize<ResizeBackwardKernel>(device, upstream, Lattice::kCentres, gradient, upstream.shape,
                                      gradient.planes.shape);
+}
+
+void MeanOfResizedForward(Cuda& device, const PlanesView& x, const Shape& resized, double* out) {
+  const Grid grid = SumGrid(x.shape);
+  device.Launch(MeanOfResizedForwardKernel{x, SharesOf(device, x.shape, resized), device.scratch()}, grid);
+  CombinePartials(device, device.scratch(), grid, 1, AddUp{}, DividedBy{static_cast<double>(resized.count())}, false,
+                  out);
+}
+
+void MeanOfResizedBackward(Cuda& device, const Shape& resized, const double* upstream, const GradientView& gradient) {
+  const Shape& shape = gradient.planes.shape;
+  device.Launch(MeanOfResizedBackwardKernel{static_cast<double>(resized.count()), SharesOf(device, shape, resized),
+                                            upstream, gradient},
+                RowGrid(shape));
 }
 
 void ResizeByCornersForward(Cuda& device, const PlanesView& x, const PlanesView& out) {

@@ -11,6 +11,8 @@ void PadBackward(Cuda& device, const PlanesView& upstream, const Margins& margin
                  const GradientView& gradient);
 void ResizeForward(Cuda& device, const PlanesView& x, const PlanesView& out);
 void ResizeBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient);
+void MeanOfResizedForward(Cuda& device, const PlanesView& x, const Shape& resized, double* out);
+void MeanOfResizedBackward(Cuda& device, const Shape& resized, const double* upstream, const GradientView& gradient);
 void ResizeByCornersForward(Cuda& device, const PlanesView& x, const PlanesView& out);
 void ResizeByCornersBackward(Cuda& device, const PlanesView& upstream, const GradientView& gradient);
 
