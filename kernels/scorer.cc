@@ -160,7 +160,7 @@ std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric& metric) const {
 
 std::int64_t Scorer::Impl::WorkspaceOf(const ResolvedMetric& metric, const WalkRequest& walk,
                                        const ImageView& distorted) const {
-  return OnDevice(metric) ? cuda::Engine::WorkspaceOf(walk, distorted) : 0;
+  return OnDevice(metric) ? cuda::Engine::WorkspaceOf(walk, distorted) : WalkWorkspaceBytes(walk, distorted);
 }
 
 int Scorer::batches_at_once() const { return impl_->engine != nullptr ? impl_->engine->slot_count() : 1; }
@@ -189,8 +189,10 @@ void Scorer::Impl::ScoreOnDevice(absl::Span<PairJob* const> jobs) {
 }
 #else
 std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric&) const { return options.slot_bytes; }
-// A walk keeps a few rows of each tile, whatever the size of the images.
-std::int64_t Scorer::Impl::WorkspaceOf(const ResolvedMetric&, const WalkRequest&, const ImageView&) const { return 0; }
+std::int64_t Scorer::Impl::WorkspaceOf(const ResolvedMetric&, const WalkRequest& walk,
+                                       const ImageView& distorted) const {
+  return WalkWorkspaceBytes(walk, distorted);
+}
 int Scorer::batches_at_once() const { return 1; }
 absl::Status Scorer::health() const { return absl::OkStatus(); }
 std::vector<DeviceState> Scorer::devices() const { return {}; }
@@ -293,8 +295,10 @@ void Scorer::Impl::CheckJob(const Scorer& scorer, PairJob& job) const {
     absl::Status& status = job.results[i].status;
     status = pixels;
     if (status.ok()) status = CheckPair(*metric.info, job.reference, job.distorted);
-    // A walk needs no plan: most need no workspace, and a slot finds out by itself.
-    if (!status.ok() || WalkOf(metric, job.reference, job.distorted, weighted)) continue;
+    if (!status.ok()) continue;
+    // A slot of a GPU finds out by itself whether it has room.
+    const auto walk = WalkOf(metric, job.reference, job.distorted, weighted);
+    if (walk && (OnDevice(metric) || WorkspaceOf(metric, *walk, job.distorted) == 0)) continue;
     status = scorer.MakePlan(metric, job.reference, job.distorted, weighted).status();
   }
 }

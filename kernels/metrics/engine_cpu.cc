@@ -117,20 +117,35 @@ void CpuEngine::RunPrograms(const PairOnCpu& pair, const std::vector<int>& which
   GiveBack(std::move(workspace));
 }
 
+void CpuEngine::RunWalk(const PairJob& job, const ResolvedMetric& metric, std::int64_t bytes, WalkRequest& walk,
+                        MetricResult& result) {
+  std::unique_ptr<Workspace> workspace = Borrow();
+  Arena& arena = workspace->arena();
+  result.status = Reserve(metric.info->id, bytes, *workspace);
+  if (result.status.ok()) {
+    const std::int64_t at = arena.Allocate(bytes);
+    WalkRequest* const one[] = {&walk};
+    RunWalks(*walks_, job.reference, job.distorted, one, static_cast<std::byte*>(arena.At(at)));
+    arena.Free(at);
+  }
+  GiveBack(std::move(workspace));
+}
+
 void CpuEngine::Score(PairOnCpu& pair) {
   const PairJob& job = *pair.job;
   std::vector<WalkRequest*> together;  // share one reading of the images
   std::vector<int> programs;
   for (std::size_t i = 0; i < pair.metrics.size(); ++i) {
     const int metric = pair.metrics[i];
-    if (pair.walks[i]) {
-      together.push_back(&*pair.walks[i]);
-    } else {
+    if (!pair.walks[i]) {
       programs.push_back(metric);
+    } else if (const std::int64_t bytes = WalkWorkspaceBytes(*pair.walks[i], job.distorted); bytes > 0) {
+      RunWalk(job, job.metrics[metric], bytes, *pair.walks[i], (*pair.results)[metric]);
+    } else {
+      together.push_back(&*pair.walks[i]);
     }
   }
   if (!programs.empty()) RunPrograms(pair, programs);
-  if (together.empty()) return;
   RunWalks(*walks_, job.reference, job.distorted, absl::MakeSpan(together));
   for (std::size_t i = 0; i < pair.metrics.size(); ++i) {
     if (!pair.walks[i]) continue;

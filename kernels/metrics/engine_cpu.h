@@ -58,6 +58,9 @@ class CpuEngine {
   void RunPrograms(const PairOnCpu& pair, const std::vector<int>& which);
   // In a workspace that has room for it.
   void RunProgram(const PairJob& job, const ResolvedMetric& metric, Workspace& workspace, MetricResult& result);
+  // A walk that takes so much workspace.
+  void RunWalk(const PairJob& job, const ResolvedMetric& metric, std::int64_t bytes, WalkRequest& walk,
+               MetricResult& result);
   absl::Status Reserve(const std::string& what, std::int64_t bytes, Workspace& workspace) const;
   Settings SettingsOf(const ResolvedMetric& metric, const PreparedTrunk* prepared = nullptr) const {
     return likeness::SettingsOf(metric, trunks_[metric.index].get(), prepared);

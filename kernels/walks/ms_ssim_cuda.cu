@@ -21,8 +21,7 @@
 LIKENESS_BEGIN_TARGET
 namespace {
 
-constexpr int kScales = 5;
-constexpr int kMaxChannels = 3;
+constexpr int kScales = kMsSsimScales;
 constexpr double kNoLuminance = 18446744073709551616.0;
 constexpr std::int64_t kAlignment = 256;
 // Of a tile at the first scale; the last one's is a sixteenth.
@@ -155,41 +154,20 @@ struct MsSsimScoreKernel {
   ScaleSums sums[kScales];
   int channels;
   double* score;
-  double* slopes;  // d score / d mean: scale by scale, kMaxChannels each; null: not asked for
+  MsSsimMeans* slopes;  // null: not asked for
 
   __device__ void operator()(const Block&) const {
-    __shared__ double means[kScales][kMaxChannels];
+    __shared__ MsSsimMeans means;
     for (int s = 0; s < kScales; ++s) {
       for (int c = 0; c < channels; ++c) {
         const double* from = sums[s].partials + c * sums[s].count;
         double sum = 0.0;
         for (std::int64_t i = threadIdx.x; i < sums[s].count; i += kThreads) sum += from[i];
         sum = CombineBlock(sum, AddUp{});
-        if (threadIdx.x == 0) means[s][c] = sum / sums[s].windows;
+        if (threadIdx.x == 0) means.of[s][c] = sum / sums[s].windows;
       }
     }
-    if (threadIdx.x != 0) return;
-    constexpr std::array weights = kMsSsimWeights;  // a copy: nvcc has no address of the host's constant
-    double total = 0.0;
-    for (int c = 0; c < channels; ++c) {
-      Dual<double, 1> factors[kScales];
-      double product = 1.0;
-#pragma unroll
-      for (int s = 0; s < kScales; ++s) {
-        factors[s] = ReluPower{weights[s]}(Dual<double, 1>::Variable(means[s][c], 0));
-        product *= factors[s].v;
-      }
-      total += product;
-      if (slopes == nullptr) continue;
-#pragma unroll
-      for (int s = 0; s < kScales; ++s) {
-        double others = 1.0 / channels;
-#pragma unroll
-        for (int k = 0; k < kScales; ++k) others *= k == s ? 1.0 : factors[k].v;
-        slopes[s * kMaxChannels + c] = others * factors[s].d[0];
-      }
-    }
-    *score = total / channels;
+    if (threadIdx.x == 0) *score = MsSsimScore(means, channels, slopes);
   }
 };
 
@@ -197,14 +175,14 @@ struct GatherKernel {
   static constexpr int kThreads = kRowThreads;
   Scales scales;
   const float* by_scale[kScales];  // how the scale's mean changes with its samples
-  const double* slopes;
+  const MsSsimMeans* slopes;
   TensorPlace out;
 
   __device__ void operator()(const Block& block) const {
     const Shape shape{scales.width[0], scales.height[0], scales.channels};
     ForEachSample(block, shape, [&](int channel, int y, int x) {
       const std::int64_t at = scales.SampleAt(0, channel, y, x);
-      Vec sum = Vec(slopes[channel]) * Vec(by_scale[0][at]);
+      Vec sum = Vec(slopes->of[0][channel]) * Vec(by_scale[0][at]);
       float weight = 1.0f;
 #pragma unroll
       for (int s = 1; s < kScales; ++s) {
@@ -214,7 +192,7 @@ struct GatherKernel {
         x = (x + before) / 2;
         y = (y + before) / 2;
         if (x >= scales.width[s] || y >= scales.height[s]) break;
-        const Vec slope(slopes[s * kMaxChannels + channel]);
+        const Vec slope(slopes->of[s][channel]);
         sum = MulAdd(slope * Vec(weight), Vec(by_scale[s][scales.SampleAt(s, channel, y, x)]), sum);
       }
       StoreSample(out, at, Bare(sum));
@@ -239,7 +217,7 @@ struct Workplace {
   ScalePair pairs[kScales] = {};
   float* gradients[kScales] = {};
   double* partials[kScales] = {};
-  double* slopes = nullptr;
+  MsSsimMeans* slopes = nullptr;
   std::int64_t bytes = 0;
 
   Workplace(const Scales& scales, const ImageView& image, bool want_gradient, std::byte* base) {
@@ -254,7 +232,7 @@ struct Workplace {
       const SsimSums sums = SsimSumsOf(ViewOf(scales, s, image, nullptr), true);
       take(partials[s], sums.groups * sums.partials_each);
     }
-    if (want_gradient) take(slopes, kScales * kMaxChannels);
+    if (want_gradient) take(slopes, 1);
   }
 };
 

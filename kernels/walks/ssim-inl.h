@@ -29,10 +29,11 @@ namespace HWY_NAMESPACE {
 template <int kDistance, bool kGradient>
 class SsimTile {
  public:
-  SsimTile(const PreparedWalk& walk, const Geometry& geometry, const Tile& tile, SsimScratch* scratch)
+  SsimTile(const PreparedWalk& walk, const Geometry& geometry, const Tile& tile, bool by_channel, SsimScratch* scratch)
       : walk_(walk),
         geometry_(geometry),
         tile_(tile),
+        by_channel_(by_channel),
         scratch_(scratch),
         sample_count_(tile.x_end - tile.x_begin),
         map_count_(geometry.map_row_samples() - tile.x_begin) {
@@ -44,6 +45,9 @@ class SsimTile {
   // Once a tile; everything that outlives a pair of rows is in the scratch.
   void Begin() {
     for (double& sum : scratch_->sums) sum = 0.0;
+    for (auto& place : scratch_->place_sums) {
+      for (double& sum : place) sum = 0.0;
+    }
     if constexpr (kGradient) std::memset(scratch_->adjoint_ring, 0, sizeof(scratch_->adjoint_ring));
   }
 
@@ -83,10 +87,10 @@ class SsimTile {
           MapRows<10>(counts);
           break;
       }
-      if (walk_.map != nullptr) {
-        for (int k = 0; k < 2; ++k) {
-          if (counts[k]) WriteMap(y + k, scratch_->similarity[k]);
-        }
+      for (int k = 0; k < 2; ++k) {
+        if (!counts[k]) continue;
+        if (walk_.map != nullptr) WriteMap(y + k, scratch_->similarity[k]);
+        if (by_channel_) AddToPlaceSums(scratch_->similarity[k] + kLeft);
       }
     }
     if constexpr (kGradient) {
@@ -114,13 +118,6 @@ class SsimTile {
           break;
       }
     }
-  }
-
-  // Of S over the windows that begin in the tile.
-  double Sum() const {
-    double sum = 0.0;
-    for (int i = 0; i < kLanes; ++i) sum += scratch_->sums[i];
-    return sum;
   }
 
  private:
@@ -310,6 +307,21 @@ class SsimTile {
     for (int i = 0; i < kLanes; ++i) scratch_->sums[i] += static_cast<double>(lane[i]);
   }
 
+  void AddToPlaceSums(const float* similarity) {
+    const Df d;
+    Vf sums[3] = {hn::Zero(d), hn::Zero(d), hn::Zero(d)};
+    int place = 0;
+    for (int i = 0; i < map_count_; i += kLanes, place = place == 2 ? 0 : place + 1) {
+      const auto inside = hn::FirstN(d, static_cast<std::size_t>(map_count_ - i));
+      sums[place] = hn::Add(sums[place], hn::IfThenElseZero(inside, hn::Load(d, similarity + i)));
+    }
+    for (place = 0; place < 3; ++place) {
+      float lane[kLanes];
+      hn::StoreU(sums[place], d, lane);
+      for (int i = 0; i < kLanes; ++i) scratch_->place_sums[place][i] += static_cast<double>(lane[i]);
+    }
+  }
+
   void WriteMap(int y, const float* similarity) const {
     const Df d;
     const Vf scale = hn::Set(d, walk_.ssim_scale);
@@ -398,6 +410,7 @@ class SsimTile {
   const PreparedWalk& walk_;
   const Geometry& geometry_;
   const Tile& tile_;
+  const bool by_channel_;
   SsimScratch* scratch_;
   int sample_count_;
   int map_count_;   // windows that begin in the block; negative where the map ends left of it

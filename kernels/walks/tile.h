@@ -72,13 +72,21 @@ struct TileJob {
   const ImageView* distorted = nullptr;
   Geometry geometry;
   absl::Span<const PreparedWalk> walks;
+  // Null, or the only walk is SSIM: the sums of S of each channel go to three numbers a tile.
+  double* channel_sums = nullptr;
   // False: every walk is content with the integers.
   bool needs_values = true;
   int ssim_count = 0;
   bool has_ssim_gradient = false;
 };
 
+Geometry GeometryOf(const ImageView& image);
 Tile TileAt(const Geometry& geometry, int index);
+void Prepare(const SsimWalk& walk, const Geometry& geometry, PreparedWalk* prepared);
+// A tensor of this size in the layout and channels of the image; its old storage if that fits.
+float* ShapeLike(const ImageView& image, int width, int height, int offset, Tensor* tensor);
+// Every tile of a job with SSIM. One row of partials a tile, one for each walk.
+void RunSsimTiles(const WalkTable& table, const TileJob& job, absl::Span<double> partials);
 
 // The working memory of one SSIM walk on one tile. Rows start kHalo samples left of the block where a gradient is
 // wanted.
@@ -95,6 +103,8 @@ struct alignas(64) SsimScratch {
   // Twelve rows of horizontally filtered partials.
   float adjoint_ring[kRingRows * 3 * kBlockSamples];
   double sums[16];
+  // The same by the places of vectors modulo three, which with the lane tell the channel of interleaved samples.
+  double place_sums[3][16];
 };
 
 // A thread's own; grows to what its largest job needed and stays.
@@ -117,6 +127,28 @@ using RunTileFunction = void (*)(const TileJob& job, int tile_index, double* par
 using RunStretchFunction = void (*)(const TileJob& job, int first_tile, int tile_count, double* partials);
 using RunIntegerBandFunction = void (*)(const TileJob& job, int plane, int y_begin, int y_end, double* partials);
 
+// From a scale of MS-SSIM to the next coarser one, whose samples are means of 2x2. The finer scale begins with `before`
+// copies of its first row and column.
+struct ScaleStep {
+  int channels;
+  int finer_width, finer_height;
+  int coarser_width, coarser_height;
+  int before;
+};
+// Rows [y_begin, y_end) of the coarser scale, CHW, of an image.
+using PoolRowsFunction = void (*)(const ImageView& finer, const Geometry& geometry, const ScaleStep& step, int y_begin,
+                                  int y_end, float* coarser);
+
+// How the score changes with the means of both scales, channel by channel.
+struct ScaleSlopes {
+  float finer[3];
+  float coarser[3];
+};
+// In rows [y_begin, y_end), samples of the finer scale, which say how its means change with them, become how the score
+// changes with them. The coarser scale is CHW, the finer one is so unless it is `interleaved`.
+using SpreadRowsFunction = void (*)(const ScaleStep& step, const float* coarser, const ScaleSlopes& slopes,
+                                    bool interleaved, int y_begin, int y_end, float* finer);
+
 }  // namespace likeness::walks
 
 namespace likeness {
@@ -126,6 +158,8 @@ struct WalkTable {
   walks::RunTileFunction run_tile;
   walks::RunStretchFunction run_stretch;
   walks::RunIntegerBandFunction run_integer_band;
+  walks::PoolRowsFunction pool_rows;
+  walks::SpreadRowsFunction spread_rows;
 };
 
 }  // namespace likeness

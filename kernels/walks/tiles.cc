@@ -21,6 +21,7 @@
 #include "hwy/highway.h"
 #include "kernels/walks/pointwise-inl.h"
 #include "kernels/walks/rows-inl.h"
+#include "kernels/walks/scales-inl.h"
 #include "kernels/walks/ssim-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -69,6 +70,7 @@ class TileRunner {
  public:
   TileRunner(const TileJob& job, int index, double* partials)
       : job_(job),
+        index_(index),
         geometry_(job.geometry),
         tile_(TileAt(job.geometry, index)),
         reference_(*job.reference, job.geometry),
@@ -119,6 +121,17 @@ class TileRunner {
       for (int i = 0; i < kLanes; ++i) sum += scratch.sums[i];
       partials_[k] = sum;
     }
+    if (job_.channel_sums != nullptr) ReportChannels(job_.channel_sums + 3 * std::ptrdiff_t{index_});
+  }
+
+  void ReportChannels(double* sums) const {
+    for (int c = 0; c < 3; ++c) sums[c] = 0.0;
+    const auto& places = scratch_.ssim[0].place_sums;
+    for (int place = 0; place < 3; ++place) {
+      for (int i = 0; i < kLanes; ++i) {
+        sums[kDistance == 1 ? tile_.plane : (tile_.x_begin + place * kLanes + i) % 3] += places[place][i];
+      }
+    }
   }
 
   template <int kDepth, int kLeft>
@@ -147,7 +160,7 @@ class TileRunner {
   template <bool kGradient, int kDepth, int kLeft>
   void StepSsim(const PreparedWalk& walk, SsimScratch* scratch, int y, int slot, int map_slot, int first_row,
                 const float* const* reference, const float* const* distorted) {
-    SsimTile<kDistance, kGradient> ssim(walk, geometry_, tile_, scratch);
+    SsimTile<kDistance, kGradient> ssim(walk, geometry_, tile_, job_.channel_sums != nullptr, scratch);
     if (y == first_row) ssim.Begin();
     const int begin = tile_.y_begin - (kGradient ? kTapSpan : 0);
     if (y < begin || ssim.idle()) return;
@@ -177,6 +190,7 @@ class TileRunner {
   }
 
   const TileJob& job_;
+  const int index_;
   const Geometry& geometry_;
   const Tile tile_;
   RowSource reference_;
@@ -249,7 +263,7 @@ void RunIntegerBand(const TileJob& job, int plane, int y_begin, int y_end, doubl
 }
 
 const WalkTable* Table(const char* name) {
-  static const WalkTable table{name, &RunTile, &RunStretch, &RunIntegerBand};
+  static const WalkTable table{name, &RunTile, &RunStretch, &RunIntegerBand, &PoolRows, &SpreadRows};
   return &table;
 }
 

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/parallel.h"
+#include "kernels/walks/ms_ssim.h"
 #include "kernels/walks/pointwise_score.h"
 #include "kernels/walks/tile.h"
 
@@ -44,8 +45,6 @@ TileScratch& ThreadScratch(int ssim_count) {
   return owner.tile;
 }
 
-namespace {
-
 Geometry GeometryOf(const ImageView& image) {
   Geometry geometry;
   const bool planar = image.layout == Layout::kChw && image.channels > 1;
@@ -59,20 +58,6 @@ Geometry GeometryOf(const ImageView& image) {
   geometry.band_rows = ((image.height + bands - 1) / bands + 1) / 2 * 2;
   geometry.band_count = (image.height + geometry.band_rows - 1) / geometry.band_rows;
   return geometry;
-}
-
-// Both images hold bytes on one scale, in one order: sums of differences are sums of integers.
-bool SameBytes(const ImageView& reference, const ImageView& distorted) {
-  return reference.type == PixelType::kUint8 && distorted.type == PixelType::kUint8 &&
-         reference.value_of_one == distorted.value_of_one &&
-         (reference.layout == distorted.layout || reference.channels == 1);
-}
-
-void Prepare(const PointwiseWalk& walk, const Geometry& geometry, PreparedWalk* prepared) {
-  prepared->term = TermOf(walk);
-  prepared->parameter = static_cast<float>(walk.parameter);
-  prepared->map_scale = static_cast<float>(TermScale(walk));
-  prepared->gradient_scale = static_cast<float>(GradientScale(walk, static_cast<double>(geometry.sample_count())));
 }
 
 void Prepare(const SsimWalk& walk, const Geometry& geometry, PreparedWalk* prepared) {
@@ -92,8 +77,7 @@ void Prepare(const SsimWalk& walk, const Geometry& geometry, PreparedWalk* prepa
   prepared->gradient_scale = static_cast<float>(walk.scale / static_cast<double>(geometry.map_sample_count()));
 }
 
-// A tensor of this shape in the layout of the image; its old storage if that fits.
-float* Shape(const ImageView& image, int width, int height, int offset, Tensor* tensor) {
+float* ShapeLike(const ImageView& image, int width, int height, int offset, Tensor* tensor) {
   const bool fits =
       !tensor->empty() && tensor->width == width && tensor->height == height && tensor->channels == image.channels;
   tensor->width = width;
@@ -106,15 +90,41 @@ float* Shape(const ImageView& image, int width, int height, int offset, Tensor* 
   return tensor->data.get();
 }
 
+void RunSsimTiles(const WalkTable& table, const TileJob& job, absl::Span<double> partials) {
+  // SSIM is several times the work that ParallelFor takes a sample for.
+  const std::int64_t work = std::int64_t{4} * job.geometry.band_rows * kBlockSamples;
+  ParallelFor(job.geometry.tile_count(), work, [&](int begin, int end) {
+    for (int tile = begin; tile < end; ++tile) {
+      table.run_tile(job, tile, &partials[static_cast<std::size_t>(tile) * job.walks.size()]);
+    }
+  });
+}
+
+namespace {
+
+// Both images hold bytes on one scale, in one order: sums of differences are sums of integers.
+bool SameBytes(const ImageView& reference, const ImageView& distorted) {
+  return reference.type == PixelType::kUint8 && distorted.type == PixelType::kUint8 &&
+         reference.value_of_one == distorted.value_of_one &&
+         (reference.layout == distorted.layout || reference.channels == 1);
+}
+
+void Prepare(const PointwiseWalk& walk, const Geometry& geometry, PreparedWalk* prepared) {
+  prepared->term = TermOf(walk);
+  prepared->parameter = static_cast<float>(walk.parameter);
+  prepared->map_scale = static_cast<float>(TermScale(walk));
+  prepared->gradient_scale = static_cast<float>(GradientScale(walk, static_cast<double>(geometry.sample_count())));
+}
+
 void ShapeOutputs(const ImageView& image, WalkRequest* request, PreparedWalk* prepared) {
   const int span = prepared->is_ssim ? kTapSpan : 0;
   if (request->want_map) {
-    prepared->map = Shape(image, image.width - span, image.height - span, span / 2, &request->map);
+    prepared->map = ShapeLike(image, image.width - span, image.height - span, span / 2, &request->map);
   } else {
     request->map = Tensor();
   }
   if (request->want_gradient) {
-    prepared->gradient = Shape(image, image.width, image.height, 0, &request->gradient);
+    prepared->gradient = ShapeLike(image, image.width, image.height, 0, &request->gradient);
   } else {
     request->gradient = Tensor();
   }
@@ -168,6 +178,79 @@ void Finish(const PointwiseWalk& walk, const Geometry& geometry, const PreparedW
     FinishMaximumGradient(geometry, static_cast<float>(threshold), prepared.gradient);
   } else {
     ScaleGradient(geometry, result.late_scale, prepared.gradient);
+  }
+}
+
+void RunTogether(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
+                 absl::Span<WalkRequest* const> requests) {
+  if (requests.empty()) return;
+  TileJob job;
+  job.reference = &reference;
+  job.distorted = &distorted;
+  job.geometry = GeometryOf(distorted);
+  job.needs_values = false;
+  const Geometry& geometry = job.geometry;
+
+  const bool same_bytes = SameBytes(reference, distorted);
+  std::vector<PreparedWalk> prepared(requests.size());
+  for (std::size_t k = 0; k < requests.size(); ++k) {
+    PreparedWalk& walk = prepared[k];
+    if (const auto* ssim = std::get_if<SsimWalk>(&requests[k]->walk)) {
+      Prepare(*ssim, geometry, &walk);
+    } else {
+      Prepare(std::get<PointwiseWalk>(requests[k]->walk), geometry, &walk);
+    }
+    walk.integer_score = same_bytes && !walk.is_ssim && HasIntegerTerm(walk.term);
+    ShapeOutputs(distorted, requests[k], &walk);
+    job.needs_values |= !walk.integer_score || walk.map != nullptr || walk.gradient != nullptr;
+    job.ssim_count += walk.is_ssim ? 1 : 0;
+    job.has_ssim_gradient |= walk.is_ssim && walk.gradient != nullptr;
+  }
+  job.walks = prepared;
+
+  // One row of partials a tile. Tiles are joined in their order, whoever computed them.
+  const std::size_t walk_count = requests.size();
+  const int bands = geometry.planes * geometry.band_count;
+  const int tile_count = job.needs_values ? geometry.tile_count() : bands;
+  std::vector<double> partials(static_cast<std::size_t>(tile_count) * walk_count);
+  const auto partials_of = [&](int tile) { return &partials[static_cast<std::size_t>(tile) * walk_count]; };
+  const std::int64_t band_rows = geometry.band_rows;
+  if (!job.needs_values) {
+    ParallelFor(bands, band_rows * geometry.row_samples, [&](int begin, int end) {
+      for (int band = begin; band < end; ++band) {
+        const int y_begin = band % geometry.band_count * geometry.band_rows;
+        table.run_integer_band(job, band / geometry.band_count, y_begin,
+                               std::min(y_begin + geometry.band_rows, geometry.rows), partials_of(band));
+      }
+    });
+  } else if (job.ssim_count == 0) {
+    const int stretches = (geometry.block_count + kStretchBlocks - 1) / kStretchBlocks;
+    const std::int64_t stretch_samples = std::int64_t{kBlockSamples} * kStretchBlocks;
+    ParallelFor(bands * stretches, band_rows * stretch_samples, [&](int begin, int end) {
+      for (int part = begin; part < end; ++part) {
+        const int first_block = part % stretches * kStretchBlocks;
+        const int first_tile = part / stretches * geometry.block_count + first_block;
+        table.run_stretch(job, first_tile, std::min(kStretchBlocks, geometry.block_count - first_block),
+                          partials_of(first_tile));
+      }
+    });
+  } else {
+    RunSsimTiles(table, job, absl::MakeSpan(partials));
+  }
+
+  for (std::size_t k = 0; k < requests.size(); ++k) {
+    const PreparedWalk& walk = prepared[k];
+    double sum = 0.0;
+    for (int tile = 0; tile < tile_count; ++tile) {
+      const double partial = partials_of(tile)[k];
+      sum = !walk.is_ssim && walk.term == PointwiseLoss::kMaximum ? std::max(sum, partial) : sum + partial;
+    }
+    if (walk.is_ssim) {
+      const auto& ssim = std::get<SsimWalk>(requests[k]->walk);
+      requests[k]->score = ssim.scale * (sum / static_cast<double>(geometry.map_sample_count())) + ssim.offset;
+    } else {
+      Finish(std::get<PointwiseWalk>(requests[k]->walk), geometry, walk, sum, distorted.value_of_one, requests[k]);
+    }
   }
 }
 
@@ -226,85 +309,26 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
 }
 
 bool RunsOnCpu(const WalkRequest& request) {
-  return std::holds_alternative<PointwiseWalk>(request.walk) || std::holds_alternative<SsimWalk>(request.walk);
+  return std::holds_alternative<PointwiseWalk>(request.walk) || std::holds_alternative<SsimWalk>(request.walk) ||
+         std::holds_alternative<MsSsimWalk>(request.walk);
+}
+
+std::int64_t WalkWorkspaceBytes(const WalkRequest& request, const ImageView& distorted) {
+  if (!std::holds_alternative<MsSsimWalk>(request.walk)) return 0;
+  return walks::MsSsimWorkspaceBytes(distorted, request.want_gradient);
 }
 
 void RunWalks(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
-              absl::Span<WalkRequest* const> requests) {
-  using walks::PreparedWalk;
-  if (requests.empty()) return;
-  walks::TileJob job;
-  job.reference = &reference;
-  job.distorted = &distorted;
-  job.geometry = walks::GeometryOf(distorted);
-  job.needs_values = false;
-  const walks::Geometry& geometry = job.geometry;
-
-  const bool same_bytes = walks::SameBytes(reference, distorted);
-  std::vector<PreparedWalk> prepared(requests.size());
-  for (std::size_t k = 0; k < requests.size(); ++k) {
-    PreparedWalk& walk = prepared[k];
-    if (const auto* ssim = std::get_if<SsimWalk>(&requests[k]->walk)) {
-      walks::Prepare(*ssim, geometry, &walk);
+              absl::Span<WalkRequest* const> requests, std::byte* workspace) {
+  std::vector<WalkRequest*> together;
+  for (WalkRequest* request : requests) {
+    if (std::holds_alternative<MsSsimWalk>(request->walk)) {
+      walks::RunMsSsim(table, reference, distorted, workspace, request);
     } else {
-      walks::Prepare(std::get<PointwiseWalk>(requests[k]->walk), geometry, &walk);
-    }
-    walk.integer_score = same_bytes && !walk.is_ssim && walks::HasIntegerTerm(walk.term);
-    walks::ShapeOutputs(distorted, requests[k], &walk);
-    job.needs_values |= !walk.integer_score || walk.map != nullptr || walk.gradient != nullptr;
-    job.ssim_count += walk.is_ssim ? 1 : 0;
-    job.has_ssim_gradient |= walk.is_ssim && walk.gradient != nullptr;
-  }
-  job.walks = prepared;
-
-  // One row of partials a tile. Tiles are joined in their order, whoever computed them.
-  const std::size_t walk_count = requests.size();
-  const int bands = geometry.planes * geometry.band_count;
-  const int tile_count = job.needs_values ? geometry.tile_count() : bands;
-  std::vector<double> partials(static_cast<std::size_t>(tile_count) * walk_count);
-  const auto partials_of = [&](int tile) { return &partials[static_cast<std::size_t>(tile) * walk_count]; };
-  const std::int64_t band_rows = geometry.band_rows;
-  if (!job.needs_values) {
-    ParallelFor(bands, band_rows * geometry.row_samples, [&](int begin, int end) {
-      for (int band = begin; band < end; ++band) {
-        const int y_begin = band % geometry.band_count * geometry.band_rows;
-        table.run_integer_band(job, band / geometry.band_count, y_begin,
-                               std::min(y_begin + geometry.band_rows, geometry.rows), partials_of(band));
-      }
-    });
-  } else if (job.ssim_count == 0) {
-    const int stretches = (geometry.block_count + walks::kStretchBlocks - 1) / walks::kStretchBlocks;
-    const std::int64_t stretch_samples = std::int64_t{walks::kBlockSamples} * walks::kStretchBlocks;
-    ParallelFor(bands * stretches, band_rows * stretch_samples, [&](int begin, int end) {
-      for (int part = begin; part < end; ++part) {
-        const int first_block = part % stretches * walks::kStretchBlocks;
-        const int first_tile = part / stretches * geometry.block_count + first_block;
-        table.run_stretch(job, first_tile, std::min(walks::kStretchBlocks, geometry.block_count - first_block),
-                          partials_of(first_tile));
-      }
-    });
-  } else {
-    // SSIM is several times the work that ParallelFor takes a sample for.
-    ParallelFor(tile_count, 4 * band_rows * walks::kBlockSamples, [&](int begin, int end) {
-      for (int tile = begin; tile < end; ++tile) table.run_tile(job, tile, partials_of(tile));
-    });
-  }
-
-  for (std::size_t k = 0; k < requests.size(); ++k) {
-    const PreparedWalk& walk = prepared[k];
-    double sum = 0.0;
-    for (int tile = 0; tile < tile_count; ++tile) {
-      const double partial = partials_of(tile)[k];
-      sum = !walk.is_ssim && walk.term == PointwiseLoss::kMaximum ? std::max(sum, partial) : sum + partial;
-    }
-    if (walk.is_ssim) {
-      const auto& ssim = std::get<SsimWalk>(requests[k]->walk);
-      requests[k]->score = ssim.scale * (sum / static_cast<double>(geometry.map_sample_count())) + ssim.offset;
-    } else {
-      walks::Finish(std::get<PointwiseWalk>(requests[k]->walk), geometry, walk, sum, distorted.value_of_one,
-                    requests[k]);
+      together.push_back(request);
     }
   }
+  walks::RunTogether(table, reference, distorted, together);
 }
 
 }  // namespace likeness

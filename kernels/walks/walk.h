@@ -1,15 +1,18 @@
-// Fused walks: metrics whose whole computation is one pass over the pixels.
+// Fused walks: metrics whose whole computation is one pass over the pixels, or, of MS-SSIM, one over each scale.
 //
 // A walk is an optimisation of a metric's program and is tested against the same definitions. All walks of one call
-// read the images once: the driver cuts the images in tiles, by shape only, converts each row of a tile to float once
-// and hands it to every walk. A walk never knows who rides along, so its score, map and gradient have the same bits
-// alone, in company, and on any number of threads, and its score does not depend on which outputs are asked for.
+// but MS-SSIM read the images once: the driver cuts the images in tiles, by shape only, converts each row of a tile to
+// float once and hands it to every walk. A walk never knows who rides along, so its score, map and gradient have the
+// same bits alone, in company, and on any number of threads, and its score does not depend on which outputs are asked
+// for.
 //
 // Values are sample / value_of_one in float32. Scores are sums of float32 terms, gathered in double in a fixed order.
 // Where both images are uint8 on the same scale, the mean, square, sign and maximum of the error are sums of integers,
 // and exact.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -38,9 +41,13 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
 // Whether RunWalks has this walk at all; kernels/walks/walks_cuda.h has every one.
 bool RunsOnCpu(const WalkRequest& request);
 
-// Fills every request. Each must have passed CheckWalk and RunsOnCpu. Float samples must be finite. Thread safe; the
-// tiles go over the threads of the ThreadPool that the caller runs on.
+// Memory that RunWalks takes for a request. Most take none: they keep a few rows of each tile, whatever the size.
+std::int64_t WalkWorkspaceBytes(const WalkRequest& request, const ImageView& distorted);
+
+// Fills every request. Each must have passed CheckWalk and RunsOnCpu. Float samples must be finite. `workspace` has as
+// many bytes as the request that wants most, at a multiple of 64. Thread safe; the tiles go over the threads of the
+// ThreadPool that the caller runs on.
 void RunWalks(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
-              absl::Span<WalkRequest* const> requests);
+              absl::Span<WalkRequest* const> requests, std::byte* workspace = nullptr);
 
 }  // namespace likeness

@@ -44,7 +44,7 @@ struct SsimWalk {
   double offset = 0.0;
 };
 
-// MS-SSIM as piq has it (kernels/metrics/ms_ssim): the same windows at five scales. CUDA's alone, and without a map.
+// MS-SSIM as piq has it (kernels/metrics/ms_ssim): the same windows at five scales. It has no map.
 struct MsSsimWalk {
   double sigma = 1.5;
   double k1 = 0.01;

@@ -25,10 +25,9 @@
 #pragma once
 
 #include "kernels/base/number.h"
+#include "kernels/metrics/ms_ssim/ms_ssim_score.h"
 
 LIKENESS_BEGIN_TARGET
-
-inline constexpr std::array kMsSsimWeights = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
 
 struct ReluPower {
   double exponent;

@@ -1,0 +1,40 @@
+// From the means of MS-SSIM's scales to its score, the same on every backend (ms_ssim_math.h).
+#pragma once
+
+#include "kernels/base/target.h"
+
+namespace likeness {
+
+inline constexpr int kMsSsimScales = 5;
+inline constexpr std::array<double, kMsSsimScales> kMsSsimWeights = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
+
+// For each scale and channel: a mean of cs, of S at the last scale; or how the score changes with it.
+struct MsSsimMeans {
+  double of[kMsSsimScales][3];
+};
+
+// The mean over channels of P. `slopes`: null, or d score / d mean.
+LIKENESS_HD double MsSsimScore(const MsSsimMeans& means, int channels, MsSsimMeans* slopes) {
+  constexpr std::array weights = kMsSsimWeights;  // a copy: nvcc has no address of the host's constant
+  double total = 0.0;
+  for (int c = 0; c < channels; ++c) {
+    double factors[kMsSsimScales];
+    double product = 1.0;
+    for (int s = 0; s < kMsSsimScales; ++s) {
+      const double mean = means.of[s][c];
+      factors[s] = mean > 0.0 ? std::pow(mean, weights[s]) : 0.0;
+      product *= factors[s];
+    }
+    total += product;
+    for (int s = 0; slopes != nullptr && s < kMsSsimScales; ++s) {
+      const double mean = means.of[s][c];
+      // What others are 0 the product is flat in, and so it is where the mean itself is not above 0.
+      double slope = mean > 0.0 ? weights[s] * factors[s] / mean / channels : 0.0;
+      for (int k = 0; k < kMsSsimScales; ++k) slope *= k == s ? 1.0 : factors[k];
+      slopes->of[s][c] = slope;
+    }
+  }
+  return total / channels;
+}
+
+}  // namespace likeness
