@@ -45,7 +45,7 @@ struct FlipKernel {
   PairSamples pair;
   Shape shape;
   SampleSteps steps;
-  FlipGrid grid;
+  MarchGrid grid;
   const FlipTaps* taps;
   float slope_scale;
   PlanesView slopes;  // of the score by each filtered channel of the distorted image
@@ -171,8 +171,8 @@ struct FlipKernel {
     __shared__ Shared shared;
     const int id = static_cast<int>(threadIdx.x);
     const int x0 = block.x % grid.strips * kStrip;
-    const int y0 = block.x / grid.strips * grid.band_rows;
-    const int y1 = y0 + grid.band_rows < shape.height ? y0 + grid.band_rows : shape.height;
+    const int y0 = block.x / grid.strips * grid.rows;
+    const int y1 = y0 + grid.rows < shape.height ? y0 + grid.rows : shape.height;
     for (int i = id; i < static_cast<int>(sizeof(FlipTaps) / sizeof(float)); i += kThreads) {
       reinterpret_cast<float*>(&shared.taps)[i] = reinterpret_cast<const float*>(taps)[i];
     }
@@ -230,7 +230,7 @@ void NoteFlip(Cuda& device, const PairSamples& pair, const ImageView& distorted,
   }
   const Shape shape{distorted.width, distorted.height, distorted.channels};
   const SampleSteps steps(distorted);
-  const FlipGrid grid = FlipGridOf(distorted, kStrip, kMostBlocks);
+  const MarchGrid grid = FlipGridOf(distorted, kStrip, kMostBlocks);
   const double pixels = static_cast<double>(shape.plane());
   const PlanesView slopes{workspace, {shape.width, shape.height, kChannels}};
   const Grid blocks{grid.strips * grid.bands};
@@ -247,7 +247,7 @@ void NoteFlip(Cuda& device, const PairSamples& pair, const ImageView& distorted,
   }
   CombinePartials(device, device.scratch(), blocks, 1, AddUp{}, DividedBy{pixels}, false, to.score);
   if (!to.gradient) return;
-  const FlipGrid back = FlipGridOf(distorted, FlipGradientKernel::kOwn, FlipGradientKernel::kMostBlocks);
+  const MarchGrid back = FlipGridOf(distorted, FlipGradientKernel::kOwn, FlipGradientKernel::kMostBlocks);
   device.Launch(FlipGradientKernel{distorted, shape, steps, back, table, slopes, to.gradient},
                 {back.strips * back.bands});
 }

@@ -26,7 +26,7 @@ struct FlipGradientKernel {
   ImageView distorted;
   Shape shape;
   SampleSteps steps;
-  FlipGrid grid;
+  MarchGrid grid;
   const FlipTaps* taps;
   PlanesView slopes;  // by each filtered channel
   TensorPlace out;
@@ -136,8 +136,8 @@ struct FlipGradientKernel {
     __shared__ Shared shared;
     const int id = static_cast<int>(threadIdx.x);
     const int x0 = block.x % grid.strips * kOwn - kFlipReach;
-    const int y0 = block.x / grid.strips * grid.band_rows;
-    const int y1 = y0 + grid.band_rows < shape.height ? y0 + grid.band_rows : shape.height;
+    const int y0 = block.x / grid.strips * grid.rows;
+    const int y1 = y0 + grid.rows < shape.height ? y0 + grid.rows : shape.height;
     for (int i = id; i < static_cast<int>(sizeof(FlipTaps) / sizeof(float)); i += kThreads) {
       reinterpret_cast<float*>(&shared.taps)[i] = reinterpret_cast<const float*>(taps)[i];
     }

@@ -4,6 +4,7 @@
 
 #include "kernels/metrics/flip/flip_filters.h"
 #include "kernels/ops/cuda_rows.cuh"
+#include "kernels/walks/march_grid.h"
 
 LIKENESS_BEGIN_TARGET
 
@@ -119,22 +120,9 @@ struct FlipLines {
   __device__ __forceinline__ void Put(int line, int column, Vec value) { at[kWaiting + line][column] = Bare(value); }
 };
 
-// A block's part of an image.
-struct FlipGrid {
-  int strips;
-  int bands;
-  int band_rows;
-};
-
 // As many blocks as a large GPU holds at once, of so many columns each.
-inline FlipGrid FlipGridOf(const ImageView& image, int columns, int blocks) {
-  constexpr int kLeastBandRows = 64;
-  FlipGrid grid;
-  grid.strips = (image.width + columns - 1) / columns;
-  const int most = std::max(1, std::min(blocks / grid.strips, image.height / kLeastBandRows));
-  grid.band_rows = (image.height + most - 1) / most;
-  grid.bands = (image.height + grid.band_rows - 1) / grid.band_rows;
-  return grid;
+inline MarchGrid FlipGridOf(const ImageView& image, int columns, int blocks) {
+  return MarchGrid::Of(image.width, image.height, columns, blocks, /*marches=*/1, /*least_rows=*/64);
 }
 
 LIKENESS_END_TARGET

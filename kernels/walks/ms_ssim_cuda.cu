@@ -15,6 +15,7 @@
 #include "kernels/metrics/ms_ssim/ms_ssim_math.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/load/store_cuda.cuh"
+#include "kernels/walks/march_grid.h"
 #include "kernels/walks/ms_ssim_cuda.h"
 #include "kernels/walks/ssim_cuda.h"
 
@@ -65,7 +66,7 @@ int TileCount(const Scales& scales, const int (&size)[kScales]) {
   int count = 0;
   for (int s = 1; s < kScales; ++s) {
     const int side = kTile >> s;
-    count = std::max(count, (size[s] + scales.shift[s] + side - 1) / side);
+    count = std::max(count, PartsOf(size[s] + scales.shift[s], side));
   }
   return count;
 }

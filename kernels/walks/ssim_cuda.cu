@@ -11,6 +11,7 @@
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/load/store_cuda.cuh"
+#include "kernels/walks/march_grid.h"
 #include "kernels/walks/ssim_cuda.h"
 
 LIKENESS_BEGIN_TARGET
@@ -232,8 +233,6 @@ struct SsimScore {
   __device__ double operator()(double sum) const { return scale * (sum / count) + offset; }
 };
 
-int Parts(int whole, int part) { return (whole + part - 1) / part; }
-
 SsimGrid GridOf(const ImageView& image, bool by_channel) {
   const bool planar = image.layout == Layout::kChw && image.channels > 1;
   SsimGrid grid;
@@ -243,12 +242,12 @@ SsimGrid GridOf(const ImageView& image, bool by_channel) {
   grid.apart = by_channel ? distance : 1;
   grid.row_samples = image.width * distance;
   grid.map_row_samples = grid.row_samples - kSpan * distance;
-  grid.strips = Parts(grid.row_samples, kStrip);
+  grid.strips = PartsOf(grid.row_samples, kStrip);
   grid.band_rows = 128;
-  const auto set_bands = [&] { grid.bands = Parts(grid.rows, grid.band_rows); };
+  const auto set_bands = [&] { grid.bands = PartsOf(grid.rows, grid.band_rows); };
   set_bands();
   while (grid.band_rows > 32 &&
-         std::int64_t{grid.planes} * grid.bands * Parts(grid.row_samples, kGradientColumns) < kLeastBlocks) {
+         std::int64_t{grid.planes} * grid.bands * PartsOf(grid.row_samples, kGradientColumns) < kLeastBlocks) {
     grid.band_rows /= 2;
     set_bands();
   }
@@ -273,7 +272,7 @@ void Note(Cuda& device, const PairSamples& pair, const SsimGrid& grid, const Ssi
   kernel.map = march.map;
   kernel.out = march.gradient;
   kernel.partials = march.partials;
-  const Grid blocks{Parts(grid.row_samples, Kernel::kOwn) * grid.bands, grid.planes};
+  const Grid blocks{PartsOf(grid.row_samples, Kernel::kOwn) * grid.bands, grid.planes};
   march.beside ? device.LaunchBeside(kernel, blocks) : device.Launch(kernel, blocks);
 }
 

@@ -33,7 +33,7 @@ struct SsimulacraMarchKernel {
   static constexpr int kBlocksWanted = 2;
 
   SsimulacraRows images;
-  SsimulacraGrid grid;
+  MarchGrid grid;
   TensorPlace map;  // of Y
   bool interleaved;
   double* partials;
@@ -59,7 +59,7 @@ struct SsimulacraMarchKernel {
     const int first = at.y0 - kSsimulacraReach;
     SsimulacraRows::Fetched row = images.Fetch(channel, first, x0, id);
     // As many rows for both marches, so that they meet at barriers.
-    for (int i = 0; i < grid.march_rows + kSsimulacraSpan; ++i) {
+    for (int i = 0; i < grid.rows + kSsimulacraSpan; ++i) {
       rows.Put(i, id, row);
       row = images.Fetch(channel, first + i + 1, x0, id);
       __syncthreads();
@@ -163,7 +163,7 @@ struct Workplace {
       scales[s].distorted = planes();
       if (want_gradient && s > 0) scales[s].linear = planes();
       if (want_gradient) gradients[s] = planes();
-      const SsimulacraGrid grid = SsimulacraGridOf(shape, kSsimulacraStrip);
+      const MarchGrid grid = SsimulacraGridOf(shape, kSsimulacraStrip);
       partials[s] = numbers(std::int64_t{kValues} * grid.strips * grid.bands);
     }
     means = numbers(sizes.count * kValues);
@@ -175,7 +175,7 @@ void NoteGradient(Cuda& device, const SsimulacraSizes& sizes, const Workplace& a
                   const TensorPlace& out) {
   for (int s = 0; s < sizes.count; ++s) {
     using Kernel = SsimulacraGradientKernel;
-    const SsimulacraGrid grid = SsimulacraGridOf(sizes.shape(s), Kernel::kOwn);
+    const MarchGrid grid = SsimulacraGridOf(sizes.shape(s), Kernel::kOwn);
     const Kernel back{{at.scales[s].reference, at.scales[s].distorted}, grid, at.slopes + s * kValues, at.gradients[s]};
     const Grid blocks{grid.strips * grid.bands, kChannels};
     s == 0 ? device.Launch(back, blocks) : device.LaunchBeside(back, blocks);
@@ -210,7 +210,7 @@ void NoteSsimulacra2(Cuda& device, const PairSamples& pair, const ImageView& dis
   pair.flat() ? make_scales(std::true_type()) : make_scales(std::false_type());
 
   for (int s = 0; s < sizes.count; ++s) {
-    const SsimulacraGrid grid = SsimulacraGridOf(sizes.shape(s), kSsimulacraStrip);
+    const MarchGrid grid = SsimulacraGridOf(sizes.shape(s), kSsimulacraStrip);
     const SsimulacraMarchKernel march{
         at.scales[s].reference,          at.scales[s].distorted,           grid,
         s == 0 ? to.map : TensorPlace(), distorted.layout == Layout::kHwc, at.partials[s]};
@@ -218,7 +218,7 @@ void NoteSsimulacra2(Cuda& device, const PairSamples& pair, const ImageView& dis
     s == 0 ? device.Launch(march, blocks) : device.LaunchBeside(march, blocks);
   }
   for (int s = 0; s < sizes.count; ++s) {
-    const SsimulacraGrid grid = SsimulacraGridOf(sizes.shape(s), kSsimulacraStrip);
+    const MarchGrid grid = SsimulacraGridOf(sizes.shape(s), kSsimulacraStrip);
     const DividedBy pixels{static_cast<double>(sizes.shape(s).plane())};
     const CombinePartialsKernel<AddUp, DividedBy> mean{
         at.partials[s], std::int64_t{grid.strips} * grid.bands, AddUp{}, pixels, false, at.means + s * kValues};

@@ -16,7 +16,7 @@ struct SsimulacraGradientKernel {
   static constexpr int kOfPair = SsimulacraNorms::kOfPair;
 
   SsimulacraRows images;
-  SsimulacraGrid grid;
+  MarchGrid grid;
   const double* upstream;  // of the means of each channel's outputs
   PlanesView gradient;
 
@@ -76,7 +76,7 @@ struct SsimulacraGradientKernel {
 
     const int first = at.y0 - kSsimulacraSpan, x0 = at.x0 - kSsimulacraSpan;
     SsimulacraRows::Fetched row = images.Fetch(channel, first, x0, id);
-    for (int i = 0; i < grid.march_rows + 2 * kSsimulacraSpan; ++i) {
+    for (int i = 0; i < grid.rows + 2 * kSsimulacraSpan; ++i) {
       rows.Put(i, id, row);
       row = images.Fetch(channel, first + i + 1, x0, id);
       __syncthreads();

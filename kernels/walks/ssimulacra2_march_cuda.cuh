@@ -3,6 +3,7 @@
 
 #include "kernels/metrics/ssimulacra2/ssimulacra2_math.h"
 #include "kernels/ops/cuda_rows.cuh"
+#include "kernels/walks/march_grid.h"
 
 LIKENESS_BEGIN_TARGET
 
@@ -12,23 +13,9 @@ inline constexpr int kSsimulacraReach = kSsimulacraSpan / 2;
 inline constexpr int kSsimulacraStrip = 128;
 inline constexpr int kSsimulacraMarches = kRowThreads / kSsimulacraStrip;
 
-struct SsimulacraGrid {
-  int strips;
-  int bands;
-  int march_rows;
-};
-
 // As many blocks as a large GPU holds at once, each with so many columns of its own.
-inline SsimulacraGrid SsimulacraGridOf(const Shape& shape, int columns) {
-  constexpr int kMostBlocks = 264, kLeastRows = 32;
-  const auto parts = [](int whole, int part) { return (whole + part - 1) / part; };
-  SsimulacraGrid grid;
-  grid.strips = parts(shape.width, columns);
-  const int most = std::max(
-      1, std::min(kMostBlocks / (shape.channels * grid.strips), shape.height / (kSsimulacraMarches * kLeastRows)));
-  grid.march_rows = parts(shape.height, kSsimulacraMarches * most);
-  grid.bands = parts(shape.height, kSsimulacraMarches * grid.march_rows);
-  return grid;
+inline MarchGrid SsimulacraGridOf(const Shape& shape, int columns) {
+  return MarchGrid::Of(shape.width, shape.height, columns, 264 / shape.channels, kSsimulacraMarches, /*least_rows=*/32);
 }
 
 // A thread's march: its own columns from x0 on, its rows from y0 to y1.
@@ -39,12 +26,12 @@ struct SsimulacraPlace {
   int y0;
   int y1;
 
-  __device__ SsimulacraPlace(const Block& block, const SsimulacraGrid& grid, const Shape& shape, int columns) {
+  __device__ SsimulacraPlace(const Block& block, const MarchGrid& grid, const Shape& shape, int columns) {
     march = static_cast<int>(threadIdx.x) / kSsimulacraStrip;
     id = static_cast<int>(threadIdx.x) % kSsimulacraStrip;
     x0 = block.x % grid.strips * columns;
-    y0 = (block.x / grid.strips * kSsimulacraMarches + march) * grid.march_rows;
-    y1 = y0 + grid.march_rows < shape.height ? y0 + grid.march_rows : shape.height;
+    y0 = (block.x / grid.strips * kSsimulacraMarches + march) * grid.rows;
+    y1 = y0 + grid.rows < shape.height ? y0 + grid.rows : shape.height;
   }
 };
 
