@@ -47,13 +47,22 @@ void RunOn(Device& device, Workspace& workspace, const ProgramInput& input, cons
 
 struct PlanSink {
   ProgramNeeds& needs;
+  plan::PlanDevice& device;
+  const ImageView& distorted;
 
   void Score(const double*) {}
   void Map(const PlanesView& map, int offset) {
     needs.map = map.shape;
     needs.map_offset = offset;
+    CountUnload(map.shape.count(), map.shape.count());
   }
-  void Gradient(const PlanesView&) {}
+  void Gradient(const PlanesView& gradient) {
+    CountUnload(gradient.shape.count(), distorted.pixel_count() * distorted.channels);
+  }
+  // Planes read, a packed tensor written.
+  void CountUnload(std::int64_t in, std::int64_t out) {
+    device.Run({(in + out) * std::int64_t{sizeof(Real)}, 0}, [](auto&) {});
+  }
 };
 
 struct CopyScoreKernel {
@@ -98,7 +107,7 @@ ProgramNeeds PlanOf(const ProgramInput& input, const Settings& settings) {
   plan::PlanDevice device(sizeof(Real), FeatureLayout::kPixels);
   Workspace workspace;
   ProgramNeeds needs;
-  PlanSink sink{needs};
+  PlanSink sink{needs, device, input.distorted};
   if (input.want_gradient) {
     RunOn<Metric, true>(device, workspace, input, settings, sink);
   } else {

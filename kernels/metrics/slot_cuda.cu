@@ -119,8 +119,9 @@ SlotSizes& SlotSizes::operator+=(const SlotSizes& more) {
 
 void Plan(PairTask& task) {
   for (MetricTask& metric : task.metrics) {
-    metric.needs = metric.walk ? PlanWalk(*metric.walk, task.distorted, metric.want_map, metric.want_gradient)
-                               : metric.program->plan(InputOf(task, metric), *metric.settings);
+    metric.needs = metric.walk
+                       ? PlanWalk(*metric.walk, task.reference, task.distorted, metric.want_map, metric.want_gradient)
+                       : metric.program->plan(InputOf(task, metric), *metric.settings);
   }
 }
 

@@ -171,6 +171,18 @@ struct TimesOver {
 
 std::int64_t FflWorkspaceBytes(const ImageView& distorted) { return 2 * PlanesBytes(ShapeOf(distorted)) + kAlignment; }
 
+std::int64_t FflMovedBytes(const ImageView& distorted, std::int64_t pair_bytes, bool want_map, bool want_gradient) {
+  const Shape shape = ShapeOf(distorted);
+  const std::int64_t errors = shape.count() * std::int64_t{sizeof(Real)};
+  const std::int64_t spectrum = HalfSpectrum::PlanesFor(shape, nullptr).shape.count() * std::int64_t{sizeof(Real)};
+  // cuFFT goes over rows, and then over columns in place.
+  const std::int64_t transform = errors + 3 * spectrum;
+  std::int64_t bytes = pair_bytes + errors + transform + 2 * spectrum;
+  if (want_map) bytes += spectrum;
+  if (want_gradient) bytes += 2 * spectrum + transform + errors;
+  return bytes;
+}
+
 void NoteFfl(Cuda& device, const PairSamples& pair, const ImageView& distorted, const FflWalk& walk,
              const ProgramOutput& to, std::byte* workspace) {
   const Shape shape = ShapeOf(distorted);

@@ -11,7 +11,7 @@
 //
 // Floor: the bytes of both images, 2 a sample at 8 bit, and 4 a pixel for a map. The arithmetic, some 1600 instructions
 // a pixel of which filters are half, takes longer than that. A gradient adds 56 bytes a pixel between launches, and 5 a
-// sample. The program moves 220 bytes a pixel in 10 launches, 400 in 16 with the gradient. nvcc 13.0 for sm_90: 128
+// sample. The program moves 220 bytes a pixel in 10 launches, 426 in 16 with the gradient. nvcc 13.0 for sm_90: 128
 // registers and 13 words spilled (254 and none where the images lie in different orders), 26 KiB of shared memory; of
 // the march back 128, 4 and 16.
 #include "kernels/ops/cuda_rows.cuh"
@@ -218,6 +218,13 @@ struct FlipKernel {
 
 std::int64_t FlipGradientBytes(const ImageView& distorted) {
   return RowStride(distorted.width) * distorted.height * kChannels * std::int64_t{sizeof(Real)};
+}
+
+std::int64_t FlipMovedBytes(const ImageView& distorted, std::int64_t pair_bytes, bool want_gradient) {
+  if (!want_gradient) return pair_bytes;
+  // Written by the march and read by the march back, which reads the distorted image as well.
+  const std::int64_t slopes = distorted.pixel_count() * kChannels * std::int64_t{sizeof(Real)};
+  return pair_bytes + 2 * slopes + distorted.size_bytes();
 }
 
 void NoteFlip(Cuda& device, const PairSamples& pair, const ImageView& distorted, const FlipWalk& walk,

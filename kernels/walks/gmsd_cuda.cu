@@ -11,7 +11,7 @@
 //
 // Floor: the bytes of both images, 2 a sample at 8 bit, and 1 a pixel for a map. The arithmetic, some 80 instructions a
 // pixel of which two thirds are spent on samples, takes longer than that. A gradient reads the images once more and
-// adds 4 bytes a sample. The program moves 91 bytes a pixel in 18 launches, 143 in 27 with the gradient. nvcc 13.0 for
+// adds 4 bytes a sample. The program moves 91 bytes a pixel in 18 launches, 167 in 27 with the gradient. nvcc 13.0 for
 // sm_90: 56 registers, 40 and two words spilled for the score; 12 KiB of shared memory, 23 with the gradient.
 #include "kernels/ops/load/store_cuda.cuh"
 #include "kernels/walks/gmsd_cuda.h"
@@ -156,6 +156,9 @@ std::int64_t GmsdWorkspaceBytes(const ImageView& distorted, const GmsdWalk& walk
   const std::int64_t tiles = GmsdTilesOf(GmsdShape(distorted, walk)).count();
   return std::int64_t{sizeof(GmsdSpread)} + tiles * std::int64_t{sizeof(TileMoments)};
 }
+
+// The gradient begins with the images again.
+std::int64_t GmsdReadBytes(std::int64_t pair_bytes, bool want_gradient) { return (1 + want_gradient) * pair_bytes; }
 
 void NoteGmsd(Cuda& device, const ImageView& reference, const ImageView& distorted, const GmsdWalk& walk,
               const ProgramOutput& to, std::byte* workspace) {

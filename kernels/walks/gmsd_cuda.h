@@ -13,6 +13,9 @@ Shape GmsdShape(const ImageView& distorted, const GmsdWalk& walk);
 // Of the memory that NoteGmsd is handed.
 std::int64_t GmsdWorkspaceBytes(const ImageView& distorted, const GmsdWalk& walk);
 
+// What its launches read of the pair.
+std::int64_t GmsdReadBytes(std::int64_t pair_bytes, bool want_gradient);
+
 // `workspace`: at a multiple of 256 bytes, of this lane alone.
 void NoteGmsd(Cuda& device, const ImageView& reference, const ImageView& distorted, const GmsdWalk& walk,
               const ProgramOutput& to, std::byte* workspace);

@@ -243,6 +243,17 @@ std::int64_t MsSsimWorkspaceBytes(const ImageView& distorted, bool want_gradient
   return Workplace(ScalesOf(distorted), distorted, want_gradient, nullptr).bytes;
 }
 
+std::int64_t MsSsimMovedBytes(const ImageView& distorted, std::int64_t pair_bytes, bool want_gradient) {
+  const Scales scales = ScalesOf(distorted);
+  std::int64_t bytes = 2 * pair_bytes;  // for the scales, and for their windows
+  for (int s = 0; s < kScales; ++s) {
+    const std::int64_t plane = scales.count(s) * std::int64_t{sizeof(float)};
+    if (s > 0) bytes += 2 * 2 * plane;      // both images, written and read
+    if (want_gradient) bytes += 2 * plane;  // likewise
+  }
+  return bytes;
+}
+
 void NoteMsSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted, const MsSsimWalk& walk,
                 const ProgramOutput& to, std::byte* workspace) {
   const Scales scales = ScalesOf(distorted);

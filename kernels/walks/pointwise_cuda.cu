@@ -293,6 +293,12 @@ void NoteGroup(Cuda& device, const PairSamples& pair, bool same_bytes, double va
 
 }  // namespace
 
+std::int64_t PointwiseReadBytes(const PointwiseWalk& walk, std::int64_t pair_bytes, bool want_gradient) {
+  const bool late = want_gradient && walks::HasLateGradient(walk);
+  const bool counts_ties = late && walk.loss == PointwiseLoss::kMaximum;
+  return (1 + late + counts_ties) * pair_bytes;
+}
+
 void NotePointwise(Cuda& device, const PairSamples& pair, bool same_bytes, double value_of_one,
                    std::span<const PointwiseTask> tasks) {
   while (!tasks.empty()) {

@@ -11,6 +11,9 @@ struct PointwiseTask {
   ProgramOutput to;
 };
 
+// What its readings of the pair move, of a walk by itself: in company one reading serves all.
+std::int64_t PointwiseReadBytes(const PointwiseWalk& walk, std::int64_t pair_bytes, bool want_gradient);
+
 // `same_bytes`: both images hold bytes on one scale.
 void NotePointwise(Cuda& device, const PairSamples& pair, bool same_bytes, double value_of_one,
                    std::span<const PointwiseTask> tasks);

@@ -11,7 +11,7 @@
 //
 // Floor: the bytes of both images, 2 a sample at 8 bit, and 64 a pixel of XYB: 32 written and as many read. The program
 // moves 215 bytes a pixel in 69 launches. A gradient adds 80 bytes a pixel for planes between launches, and 5 a sample;
-// the program's moves 383 in 119. The arithmetic, some 1300 instructions a pixel, takes longer than a score's bytes.
+// the program's moves 407 in 119. The arithmetic, some 1300 instructions a pixel, takes longer than a score's bytes.
 // nvcc 13.0 for sm_90: 128 registers for the scales (174 where the images lie in different orders), 108 for the
 // windows, 40 for the score, and for the gradient 127, 40 and 64; 32, 19 and 20 KiB of shared memory for the scales,
 // the windows and the march back.
@@ -193,6 +193,20 @@ void NoteGradient(Cuda& device, const SsimulacraSizes& sizes, const Workplace& a
 
 std::int64_t Ssimulacra2WorkspaceBytes(const ImageView& distorted, bool want_gradient) {
   return Workplace(SsimulacraSizes(distorted), want_gradient, nullptr).bytes;
+}
+
+std::int64_t Ssimulacra2MovedBytes(const ImageView& distorted, std::int64_t pair_bytes, bool want_gradient) {
+  const SsimulacraSizes sizes(distorted);
+  std::int64_t bytes = pair_bytes + (want_gradient ? distorted.size_bytes() : 0);
+  for (int s = 0; s < sizes.count; ++s) {
+    const std::int64_t planes = sizes.shape(s).count() * std::int64_t{sizeof(Real)};
+    bytes += 2 * 2 * planes;  // XYB of both images, written and read
+    if (!want_gradient) continue;
+    bytes += (2 + 2) * planes;  // XYB read again, the gradient written and gathered
+    if (s > 0)
+      bytes += (2 + 2) * planes;  // linear colours written and read, the gradient by XYB read and by them written
+  }
+  return bytes;
 }
 
 void NoteSsimulacra2(Cuda& device, const PairSamples& pair, const ImageView& distorted, const ProgramOutput& to,

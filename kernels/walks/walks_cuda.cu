@@ -35,25 +35,41 @@ void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distor
   NotePointwise(device, pair, same_bytes, distorted.value_of_one, pointwise);
 }
 
-ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_map, bool want_gradient) {
+ProgramNeeds PlanWalk(const Walk& walk, const ImageView& reference, const ImageView& distorted, bool want_map,
+                      bool want_gradient) {
   ProgramNeeds needs;
-  if (std::holds_alternative<MsSsimWalk>(walk)) {
+  const std::int64_t pair_bytes = reference.size_bytes() + distorted.size_bytes();
+  Shape map{distorted.width, distorted.height, distorted.channels};
+  if (const auto* pointwise = std::get_if<PointwiseWalk>(&walk)) {
+    needs.moved_bytes = PointwiseReadBytes(*pointwise, pair_bytes, want_gradient);
+  } else if (std::holds_alternative<SsimWalk>(walk)) {
+    needs.moved_bytes = pair_bytes;  // one launch
+    map.width -= 10;
+    map.height -= 10;
+    needs.map_offset = want_map ? 5 : 0;
+  } else if (std::holds_alternative<MsSsimWalk>(walk)) {
+    needs.moved_bytes = MsSsimMovedBytes(distorted, pair_bytes, want_gradient);
     needs.workspace_bytes = MsSsimWorkspaceBytes(distorted, want_gradient);
-    return needs;
-  }
-  if (const auto* gmsd = std::get_if<GmsdWalk>(&walk)) {
+    map = {};
+  } else if (std::holds_alternative<FlipWalk>(walk)) {
+    needs.moved_bytes = FlipMovedBytes(distorted, pair_bytes, want_gradient);
+    if (want_gradient) needs.workspace_bytes = FlipGradientBytes(distorted);
+    map.channels = 1;
+  } else if (const auto* gmsd = std::get_if<GmsdWalk>(&walk)) {
+    needs.moved_bytes = GmsdReadBytes(pair_bytes, want_gradient);
     needs.workspace_bytes = GmsdWorkspaceBytes(distorted, *gmsd);
-    if (want_map) needs.map = GmsdShape(distorted, *gmsd);
-    return needs;
+    map = GmsdShape(distorted, *gmsd);
+  } else if (std::holds_alternative<FflWalk>(walk)) {
+    needs.moved_bytes = FflMovedBytes(distorted, pair_bytes, want_map, want_gradient);
+    needs.workspace_bytes = FflWorkspaceBytes(distorted);
+  } else {
+    needs.moved_bytes = Ssimulacra2MovedBytes(distorted, pair_bytes, want_gradient);
+    needs.workspace_bytes = Ssimulacra2WorkspaceBytes(distorted, want_gradient);
+    map.channels = 3;
   }
-  const bool flip = std::holds_alternative<FlipWalk>(walk), ssimulacra2 = std::holds_alternative<Ssimulacra2Walk>(walk);
-  if (ssimulacra2) needs.workspace_bytes = Ssimulacra2WorkspaceBytes(distorted, want_gradient);
-  if (std::holds_alternative<FflWalk>(walk)) needs.workspace_bytes = FflWorkspaceBytes(distorted);
-  if (flip && want_gradient) needs.workspace_bytes = FlipGradientBytes(distorted);
-  if (!want_map) return needs;
-  const int span = std::holds_alternative<SsimWalk>(walk) ? 10 : 0;
-  needs.map = {distorted.width - span, distorted.height - span, flip ? 1 : ssimulacra2 ? 3 : distorted.channels};
-  needs.map_offset = span / 2;
+  if (want_map) needs.map = map;
+  const std::int64_t gradient_samples = want_gradient ? distorted.pixel_count() * distorted.channels : 0;
+  needs.moved_bytes += (needs.map.count() + gradient_samples) * std::int64_t{sizeof(float)};
   return needs;
 }
 

@@ -28,7 +28,9 @@ struct WalkTask {
 void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distorted, std::span<const WalkTask> walks,
                std::byte* workspace);
 
-// A walk's workspace, and the shape and offset of its map.
-ProgramNeeds PlanWalk(const Walk& walk, const ImageView& distorted, bool want_map, bool want_gradient);
+// A walk's workspace, the shape and offset of its map, and the bytes that it moves by itself: what each launch reads
+// and writes, but for partial sums; what several blocks read counts once, as in a program's plan.
+ProgramNeeds PlanWalk(const Walk& walk, const ImageView& reference, const ImageView& distorted, bool want_map,
+                      bool want_gradient);
 
 }  // namespace likeness::cuda

@@ -155,7 +155,7 @@ class Trunks {
 
   static const DeviceTrunks* device() { return current_ == nullptr ? nullptr : &current_->device_; }
   static const TrunkWeights* weights(const Program* program) {
-    return program->trunk == nullptr ? nullptr : &current_->host_.at(program).weights;
+    return program->trunk == nullptr || current_ == nullptr ? nullptr : &current_->host_.at(program).weights;
   }
 
  private:

@@ -2,6 +2,11 @@
 // do. Prints one JSON object a line; run.py makes a page of them. Needs no abseil, gRPC or network.
 //
 //   bench [--small] [--seconds S] [--metrics ID,ID...] [--images N]      exit 77: no GPU, nothing was run
+//   bench --counts [--metrics ID,ID...]                                  needs no GPU: nothing is run
+//
+// --counts: only the bytes that a 1920x1080 RGB pair of uint8 moves, by the plan: each launch's or step's inputs and
+// outputs, caches ignored. Of a pointwise walk by itself: such walks of one pair share a reading (`shares_reading`).
+// counts.py makes a table of them.
 //
 // --small: a few tiny pairs, so that the emulator can run all of it; the times then mean nothing. --images: that a call
 // of cuDNN takes at most.
@@ -29,10 +34,18 @@ double SecondsSince(Clock::time_point start) { return std::chrono::duration<doub
 
 struct Options {
   bool small = false;
+  bool counts = false;
   double seconds = 0.3;                 // for each figure
   int images = ConvPlans::kMostImages;  // of a call of cuDNN, at most
   std::vector<std::string> metrics;
 };
+
+// The least that any way to score a pair moves: both images read once, and the gradient written once.
+std::int64_t IdealBytes(const PairTask& task, bool gradient) {
+  const ImageView& image = task.distorted;
+  const std::int64_t gradient_bytes = image.pixel_count() * image.channels * std::int64_t{sizeof(float)};
+  return task.reference.size_bytes() + image.size_bytes() + (gradient ? gradient_bytes : 0);
+}
 
 // A slot and a batch that fits it.
 struct Batch {
@@ -51,18 +64,12 @@ struct Batch {
     return count;
   }
 
-  // Of a program what its plan says; a walk reads both images once and writes the gradient once.
-  std::int64_t MovedBytes() const {
+  // What the floor is of: what a program's plan says, but of a walk the least.
+  std::int64_t FloorBytes() const {
     std::int64_t bytes = 0;
     for (const PairTask* task : tasks) {
       const MetricTask& metric = task->metrics[0];
-      if (!metric.walk) {
-        bytes += metric.needs.moved_bytes;
-        continue;
-      }
-      const ImageView& image = task->distorted;
-      bytes += task->reference.size_bytes() + image.size_bytes();
-      if (metric.want_gradient) bytes += image.pixel_count() * image.channels * std::int64_t{sizeof(float)};
+      bytes += metric.walk ? IdealBytes(*task, metric.want_gradient) : metric.needs.moved_bytes;
     }
     return bytes;
   }
@@ -226,7 +233,7 @@ class Bench {
       if (run >= kUncounted) best_ms = std::min<double>(best_ms, batch.slot.times().compute_ms);
     }
     const auto count = static_cast<double>(batch.tasks.size());
-    const auto bytes = static_cast<double>(batch.MovedBytes());
+    const auto bytes = static_cast<double>(batch.FloorBytes());
     const double floor_us =
         1e6 * std::max(bytes / rates_.copy_bytes_per_s, static_cast<double>(batch.MultiplyAdds()) / rates_.fma_per_s);
     std::printf(
@@ -246,6 +253,33 @@ class Bench {
   std::vector<Pair> ragged_;
 };
 
+std::vector<std::string> RequestsOf(const Options& options) {
+  return options.metrics.empty() ? AllRequests(false) : options.metrics;
+}
+
+int PrintCounts(const Options& options) {
+  const Pair pair(1920, 1080);
+  for (const std::string& text : RequestsOf(options)) {
+    const Request request = ReadRequest(text);
+    const std::optional<Walk> walk = FusedWalk(request);
+    for (const bool fused : {false, true}) {
+      if (fused && !walk) continue;
+      for (const bool gradient : {false, true}) {
+        if (gradient && !request.program->info().has_gradient) continue;
+        Asked asked(pair);
+        asked.Add(request, false, gradient, fused);
+        const bool shares_reading = fused && std::holds_alternative<PointwiseWalk>(*walk);
+        std::printf(
+            "{\"kind\": \"count\", \"metric\": \"%s\", \"gradient\": %s, \"fused\": %s, \"bytes\": %lld, "
+            "\"shares_reading\": %s}\n",
+            text.c_str(), gradient ? "true" : "false", fused ? "true" : "false",
+            static_cast<long long>(asked.task.metrics[0].needs.moved_bytes), shares_reading ? "true" : "false");
+      }
+    }
+  }
+  return kPassed;
+}
+
 int Run(const Options& options) {
   const Probe device = FindDevice();
   std::printf("{\"kind\": \"device\", \"description\": \"%s\", \"small\": %s}\n", device.description.c_str(),
@@ -262,10 +296,9 @@ int Run(const Options& options) {
   std::size_t free_bytes = 0, total_bytes = 0;
   if (!Report(LIKENESS_CUDA_CHECK(cudaMemGetInfo(&free_bytes, &total_bytes)))) return kFailed;
   Bench bench(options, rates, static_cast<std::int64_t>(free_bytes / 2));
-  const std::vector<std::string> requests = options.metrics.empty() ? AllRequests(false) : options.metrics;
   // What fails leaves the rest to be timed.
   bool passed = true;
-  for (const std::string& text : requests) passed = bench.TimeMetric(text) && passed;
+  for (const std::string& text : RequestsOf(options)) passed = bench.TimeMetric(text) && passed;
   // The cheapest, which only the bus can hold up, and dearer ones.
   for (const char* id : {"mae", "gmsd", "ssim", "ms_ssim", "lpips_alex", "lpips_vgg"}) {
     if (!options.metrics.empty() || FindProgram(id) == nullptr) continue;
@@ -280,6 +313,8 @@ Options ReadOptions(int argc, char** argv) {
     const std::string name = argv[i];
     if (name == "--small") {
       options.small = true;
+    } else if (name == "--counts") {
+      options.counts = true;
     } else if (name == "--seconds" && i + 1 < argc) {
       options.seconds = Number(argv[++i], "the command line");
     } else if (name == "--images" && i + 1 < argc) {
@@ -301,5 +336,6 @@ Options ReadOptions(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace likeness::cuda::testing;
-  return Run(ReadOptions(argc, argv));
+  const Options options = ReadOptions(argc, argv);
+  return options.counts ? PrintCounts(options) : Run(options);
 }
