@@ -65,7 +65,7 @@ struct Explanation {
     int channels = 0;
     std::vector<int> metrics;  // as numbered in the request
   };
-  std::vector<int> walks;  // share one reading of the images in fused walks
+  std::vector<int> walks;  // share one reading of the images in fused walks, but for MS-SSIM
   std::vector<Step> shared;
   Plan apart;           // all programs, each by itself; the workspace is the largest one's
   Plan together;        // the same with every shared step computed once

@@ -139,7 +139,9 @@ std::string SharingText(const Sharing& sharing) {
   };
   list("fused walks", explanation.walks);
   list("programs", sharing.programs);
-  if (explanation.walks.size() > 1) absl::StrAppend(&text, "\nThe fused walks share one reading of both images.\n");
+  if (explanation.walks.size() > 1) {
+    absl::StrAppend(&text, "\nThe fused walks share one reading of both images, but for ms_ssim's.\n");
+  }
   if (sharing.programs.size() < 2) return text;
 
   const std::vector<Line> lines = LinesOf(sharing);

@@ -55,7 +55,7 @@ struct MetricEntry {
   MetricInfo (*info)();
   // The weights that a learned metric needs; null: none.
   const TrunkSpec& (*trunk)();
-  // The fused walk that computes the same in one pass over the pixels; null or empty: none.
+  // The fused walk that computes the same; null or empty: none.
   std::optional<WalkRequest> (*walk)(const Settings& settings);
   // Why a shape will not do, beyond the minimum size; empty: it will. Null: any will.
   std::string (*check)(const Shape& shape, const Settings& settings);

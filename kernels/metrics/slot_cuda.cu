@@ -272,9 +272,11 @@ Failure Slot::Try(const SlotSizes& used) {
   const std::vector<std::byte> expected(staged_output_.data(), staged_output_.data() + used.output_bytes);
   conv_plans_.BeginTrial();
   const Failure failure = Run(used, /*may_capture=*/false);
-  conv_plans_.EndTrial(!failure.failed() && std::equal(expected.begin(), expected.end(), staged_output_.data()));
-  // No memory for what cuDNN wanted: then it goes on as before.
-  return failure.code == cudaErrorMemoryAllocation ? Failure{} : failure;
+  const bool same = !failure.failed() && std::equal(expected.begin(), expected.end(), staged_output_.data());
+  conv_plans_.EndTrial(same);
+  LIKENESS_CUDA_RETURN_IF_FAILED(failure);
+  // What is kept of references shall have the bits of single calls.
+  return same ? Failure{} : Run(used, /*may_capture=*/false);
 }
 
 Failure Slot::Score(std::span<PairTask* const> tasks, int* count) {
@@ -303,8 +305,10 @@ Failure Slot::Score(std::span<PairTask* const> tasks, int* count) {
   for (int i = 0; i < *count; ++i) {
     if (!tasks[i]->failure.failed()) Collect(*tasks[i], staged_output_.data() + outputs[i]);
   }
-  if (!conv_plans_.WantsTrial() || !ShowsBits(tasks.first(outputs.size()))) return {};
-  return Try(used);
+  if (!conv_plans_.WantsTrial()) return {};
+  if (ShowsBits(tasks.first(outputs.size()))) return Try(used);
+  conv_plans_.PutOffTrial();
+  return {};
 }
 
 }  // namespace likeness::cuda

@@ -117,8 +117,8 @@ class Slot {
   // Whether batches that come again are replayed as graphs; at first they are. The results are the same.
   void UseGraphs(bool use) { uses_graphs_ = use; }
   const GraphCache& graphs() const { return graphs_; }
-  // How many images one of cuDNN's calls takes at most: ConvPlans. A batch that comes again may run twice once, to try
-  // such calls: from the fifth time on it does what it always will, unless bits differ.
+  // How many images one of cuDNN's calls takes at most: ConvPlans. A batch that comes again may run twice, to try such
+  // calls: from the fifth time on it does what it always will, unless it is small and fast, or bits differ.
   void set_images_per_call(int most) { conv_plans_.set_images_per_call(most); }
   ConvTrials conv_trials() const { return conv_plans_.trials(); }
 

@@ -7,7 +7,8 @@
 //   9. The gradient, in the layout of the image.
 //
 // Weights are computed anew from the spectrum wherever they are needed: that is cheaper than to write and read them.
-// The arithmetic and the order of sums are the program's, and so are the bits of the score and the map.
+// The arithmetic, the order of sums and the calls of cuFFT are the program's, and so are the bits of the score and the
+// map.
 //
 // Floor: the bytes of both images, 2 a sample at 8 bit, and 4 of errors; 16 of cuFFT, which goes over rows and columns;
 // and 4 for each of the two readings of the spectrum: 30 bytes a sample, of which the program moves 66. A gradient adds
@@ -25,7 +26,7 @@ constexpr int kMostChannels = 3;
 
 Shape ShapeOf(const ImageView& image) { return {image.width, image.height, image.channels}; }
 
-// Of errors or slopes, in rows that have room for their spectrum; and of the spectrum.
+// Of a spectrum; errors have room in as much.
 std::int64_t PlanesBytes(const Shape& real) {
   const PlanesView planes = HalfSpectrum::PlanesFor(real, nullptr);
   const std::int64_t bytes = planes.stride() * planes.shape.height * planes.shape.channels * std::int64_t{sizeof(Real)};
@@ -187,7 +188,7 @@ void NoteFfl(Cuda& device, const PairSamples& pair, const ImageView& distorted, 
              const ProgramOutput& to, std::byte* workspace) {
   const Shape shape = ShapeOf(distorted);
   const SampleSteps steps(distorted);
-  const PlanesView error = HalfSpectrum::PlanesFor(shape, workspace);
+  const PlanesView error{workspace, shape};
   const HalfSpectrum spectrum{HalfSpectrum::PlanesFor(shape, workspace + PlanesBytes(shape)), shape.width};
   auto* maxima = reinterpret_cast<double*>(workspace + 2 * PlanesBytes(shape));
   static_assert(kMostChannels * sizeof(double) <= kAlignment);
@@ -207,10 +208,10 @@ void NoteFfl(Cuda& device, const PairSamples& pair, const ImageView& distorted, 
   CombinePartials(device, device.scratch(), sums, 1, AddUp{}, TimesOver{walk.loss_weight, samples}, false, to.score);
   if (to.map) device.Launch(LossMapKernel{focus, shape, steps, to.map}, RowGrid(shape));
   if (!to.gradient) return;
-  const HalfSpectrum slopes{error, shape.width};
+  const HalfSpectrum slopes{HalfSpectrum::PlanesFor(shape, workspace), shape.width};
   device.Launch(SpectrumGradientKernel{focus, walk.loss_weight / samples, slopes}, RowGrid(slopes.shape()));
-  FromSpectrum(device, slopes, shape, error.data, error.stride());
-  device.Launch(StoreGradientKernel{error, shape, steps, to.gradient}, PixelGrid(shape));
+  FromSpectrum(device, slopes, shape, workspace, slopes.numbers.stride());
+  device.Launch(StoreGradientKernel{slopes.numbers, shape, steps, to.gradient}, PixelGrid(shape));
 }
 
 LIKENESS_END_TARGET

@@ -1,10 +1,11 @@
-// The largest scale are the images as they came; the others are planes of floats. cs is S with a C1 of 2^64: next to
-// that no mean counts, both factors of the luminance are C1, and a power of two leaves the quotient's bits alone.
+// The largest scale are the images as they came; the others are planes of floats.
 //
 // A gradient by each scale's means comes with them; once the score is known, each scale's is weighed and spread over
 // the next finer one, from the coarsest on.
 #include "kernels/walks/ms_ssim.h"
 
+#include <algorithm>
+#include <variant>
 #include <vector>
 
 #include "kernels/base/parallel.h"
@@ -14,18 +15,16 @@ namespace likeness::walks {
 namespace {
 
 constexpr int kScales = kMsSsimScales;
-constexpr double kNoLuminance = 4294967296.0;  // k1: its square is C1
 constexpr std::int64_t kAlignment = 64;
 
 // From scale s to scale s + 1.
 std::vector<ScaleStep> StepsOf(const ImageView& image) {
   std::vector<ScaleStep> steps;
-  int width = image.width, height = image.height;
+  MsSsimSize size{image.width, image.height};
   for (int s = 0; s + 1 < kScales; ++s) {
-    const int before = width % 2 | height % 2;
-    steps.push_back({image.channels, width, height, (width + before) / 2, (height + before) / 2, before});
-    width = steps.back().coarser_width;
-    height = steps.back().coarser_height;
+    const MsSsimSize coarser = size.Coarser();
+    steps.push_back({image.channels, size.width, size.height, coarser.width, coarser.height, size.before()});
+    size = coarser;
   }
   return steps;
 }
@@ -43,7 +42,7 @@ struct Workplace {
       const std::int64_t size = std::int64_t{step.channels} * step.coarser_height * step.coarser_width *
                                 static_cast<std::int64_t>(sizeof(float));
       const auto take = [&] {
-        auto* const at = reinterpret_cast<float*>(base + bytes);
+        auto* const at = base == nullptr ? nullptr : reinterpret_cast<float*>(base + bytes);
         bytes += (size + kAlignment - 1) / kAlignment * kAlignment;
         return at;
       };
@@ -143,7 +142,7 @@ void RunMsSsim(const WalkTable& table, const ImageView& reference, const ImageVi
       r = Pool(table, r, step, at.reference[s]);
       d = Pool(table, d, step, at.distorted[s]);
     }
-    const SsimWalk ssim{walk.sigma, s + 1 < kScales ? kNoLuminance : walk.k1, walk.k2};
+    const SsimWalk ssim{walk.sigma, s + 1 < kScales ? kNoLuminanceK1 : walk.k1, walk.k2};
     RunSsimByChannel(table, r, d, ssim, gradients[s], means.of[s]);
   }
   request->score = MsSsimScore(means, distorted.channels, &slopes);

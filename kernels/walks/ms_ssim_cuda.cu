@@ -7,9 +7,6 @@
 //   3. The means of each scale and channel, their product, and what the product changes with.
 //   4. A sample's gradient gathers from the scales that it is part of.
 //
-// cs is S with a C1 of 2^64: next to that no mean counts, both factors of the luminance are C1, and a power of two
-// leaves the quotient's bits alone. Its gradient loses a term of 2^-64 on the way.
-//
 // Floor: as for SSIM, and the bytes of both images once more, and of four thirds of a gradient twice. nvcc 13.0 for
 // sm_90: 120 registers for the scales, 64 and 56 for the last two launches, 11 KiB of shared memory.
 #include "kernels/metrics/ms_ssim/ms_ssim_math.h"
@@ -23,7 +20,6 @@ LIKENESS_BEGIN_TARGET
 namespace {
 
 constexpr int kScales = kMsSsimScales;
-constexpr double kNoLuminance = 18446744073709551616.0;
 constexpr std::int64_t kAlignment = 256;
 // Of a tile at the first scale; the last one's is a sixteenth.
 constexpr int kTile = 64;
@@ -48,14 +44,13 @@ struct Scales {
 
 Scales ScalesOf(const ImageView& image) {
   Scales scales{};
-  scales.width[0] = image.width;
-  scales.height[0] = image.height;
   scales.channels = image.channels;
   scales.interleaved = image.layout == Layout::kHwc;
-  for (int s = 0; s + 1 < kScales; ++s) {
-    scales.before[s] = scales.width[s] % 2 | scales.height[s] % 2;
-    scales.width[s + 1] = (scales.width[s] + scales.before[s]) / 2;
-    scales.height[s + 1] = (scales.height[s] + scales.before[s]) / 2;
+  MsSsimSize size{image.width, image.height};
+  for (int s = 0; s < kScales; ++s, size = size.Coarser()) {
+    scales.width[s] = size.width;
+    scales.height[s] = size.height;
+    if (s + 1 < kScales) scales.before[s] = size.before();
   }
   for (int s = kScales - 1; s > 0; --s) scales.shift[s - 1] = 2 * scales.shift[s] + scales.before[s - 1];
   return scales;
@@ -273,7 +268,7 @@ void NoteMsSsim(Cuda& device, const PairSamples& pair, const ImageView& distorte
     const SsimSums sums = SsimSumsOf(d, true);
     SsimMarch march;
     march.sigma = walk.sigma;
-    march.c1 = s + 1 < kScales ? kNoLuminance : walk.k1 * walk.k1;
+    march.c1 = s + 1 < kScales ? kNoLuminanceK1 * kNoLuminanceK1 : walk.k1 * walk.k1;
     march.c2 = walk.k2 * walk.k2;
     march.by_channel = true;
     march.gradient_scale = 1.0 / sums.windows_each;

@@ -24,8 +24,8 @@ void ForgetEmulatedFailure();
 // captured.
 std::int64_t EmulatedWorkCount();
 
-// Whether cuDNN supports no convolution at all; at first it does.
-void RefuseEmulatedConvolutions(bool refuse);
+// From now on cuDNN supports no convolution of so many images or more; 0, as at first: it does.
+void RefuseEmulatedConvolutions(int images);
 
 // From now on cuDNN sums in another order where a call has several images of so many channels; 0, as at first: nowhere.
 void ReorderEmulatedConvolutions(int channels);

@@ -54,7 +54,7 @@ namespace {
 
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
-bool refuse_all = false;
+int refused_images = 0;
 int reordered_channels = 0;
 
 // All that is alive, so that a stale pointer is an error and not a crash.
@@ -110,7 +110,8 @@ cudnnStatus_t CheckConvolution(const cudnnTensorStruct* x, const cudnnFilterStru
     return CUDNN_STATUS_BAD_PARAM;
   }
   const bool half = x->type == CUDNN_DATA_HALF;
-  if (refuse_all || algorithm != CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM || w->format != CUDNN_TENSOR_NHWC ||
+  if ((refused_images > 0 && x->n[0] >= refused_images) ||
+      algorithm != CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM || w->format != CUDNN_TENSOR_NHWC ||
       convolution->stride[0] != 1 || convolution->stride[1] != 1 || convolution->dilation[0] != 1 ||
       convolution->dilation[1] != 1 || convolution->mode != CUDNN_CROSS_CORRELATION ||
       convolution->compute_type != CUDNN_DATA_FLOAT || x->type == CUDNN_DATA_DOUBLE || !IsHwcPacked(*x) ||
@@ -218,9 +219,9 @@ bool InDevice(const void* data, std::int64_t samples, cudnnDataType_t type) {
 // cuDNN's names are in the global namespace.
 using namespace likeness::emulator;  // NOLINT
 
-void RefuseEmulatedConvolutions(bool refuse) {
+void RefuseEmulatedConvolutions(int images) {
   const std::lock_guard lock(DeviceMutex());
-  refuse_all = refuse;
+  refused_images = images;
 }
 
 void ReorderEmulatedConvolutions(int channels) {

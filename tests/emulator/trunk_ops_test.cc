@@ -196,6 +196,35 @@ TEST(TrunkOps, WindowsChangeNoMoments) {
       });
 }
 
+// A convolution of two images, in half, in as many batches as its proof takes: 262144 numbers.
+TEST(TrunkOps, ProofsInHalfTakeManyNumbers) {
+  Stream stream;
+  ASSERT_FALSE(Stream::Create(&stream).failed());
+  const DeviceBuffer area = Make<DeviceBuffer>(1 << 16), in = Make<DeviceBuffer>(1 << 16),
+                     out = Make<DeviceBuffer>(1 << 16), weight = Make<DeviceBuffer>(1 << 10);
+  ConvPlans plans;
+  ASSERT_FALSE(ConvPlans::Create(stream.get(), area.data(), area.size_bytes(), &plans).failed());
+  const ConvShape shape{{8, 8, 1, 0}, 32, 32, Precision::kFast};
+  constexpr std::int64_t kImageBytes = 32 * 32 * 8 * 2;
+  int trials = 0;
+  for (int batch = 0; batch < 30; ++batch) {
+    plans.BeginBatch();
+    const auto run = [&] {
+      EXPECT_FALSE(plans.Run(shape, {in.data(), weight.data(), weight.data(), out.data()}, 2, kImageBytes, kImageBytes)
+                       .failed());
+      EXPECT_FALSE(stream.Wait().failed());
+    };
+    run();
+    if (!plans.WantsTrial()) continue;
+    plans.BeginTrial();
+    run();
+    plans.EndTrial(true);
+    ++trials;
+  }
+  EXPECT_EQ(trials, (1 << 18) / (2 * 32 * 32 * 8));
+  EXPECT_EQ(plans.trials().agreed, 1);
+}
+
 // 5 x 5, windows of 3 at stride 2 that share a row and a column; the centre is the maximum of all four, and a tie in
 // the first.
 TEST(TrunkOps, MaxPoolSendsTheGradientToTheFirstMaximum) {

@@ -292,9 +292,9 @@ TEST(CudaTrunks, RefusesWhatExceedsASlot) {
 TEST(CudaTrunks, StayOnTheCpuWhereCudnnRefuses) {
   const std::string folder = MakeFolder();
   WriteOwnWeights(folder, "lpips_alex", SyntheticWeights(kAlexTrunk));
-  RefuseEmulatedConvolutions(true);
+  RefuseEmulatedConvolutions(1);
   const auto scorer = Make(Backend::kCuda, folder);
-  RefuseEmulatedConvolutions(false);
+  RefuseEmulatedConvolutions(0);
   EXPECT_TRUE(absl::StrContains(scorer->cuda_note(), "lpips_alex stays on the CPU")) << scorer->cuda_note();
   EXPECT_STREQ(scorer->Resolve(Request("lpips_alex"))->backend, "cpu");
   EXPECT_STREQ(scorer->Resolve(Request("gmsd"))->backend, "cuda");

@@ -75,31 +75,42 @@ struct Crowd {
 class TrunkSlot : public ::testing::Test {
  protected:
   void SetUp() override { ASSERT_TRUE(trunks_.Create()); }
-  void TearDown() override { ReorderEmulatedConvolutions(0); }
+  void TearDown() override {
+    ReorderEmulatedConvolutions(0);
+    RefuseEmulatedConvolutions(0);
+  }
 
  private:
   testing::Trunks trunks_;
 };
 
 TEST_F(TrunkSlot, PairsOfOneSizeShareCalls) {
-  for (const std::string request : {"lpips_alex", "lpips_alex?precision=fast"}) {
-    Crowd crowd(request);
-    crowd.slot.set_images_per_call(1);
-    // Five convolutions forward and five back for each image.
-    const std::int64_t singly = crowd.WorkOf(1);
-    EXPECT_EQ(crowd.WorkOfProven(8), singly + 7 * (5 * 2 + 5));
-    EXPECT_EQ(crowd.trials(), 0);
-    crowd.slot.set_images_per_call(64);
-    const std::int64_t alone = crowd.WorkOfProven(1);
-    EXPECT_EQ(alone, singly - 4);
-    // Of five convolutions forward, four take both images of a pair at once. Of 8 pairs they take two calls; of 13,
-    // which are 8, 4 and 1, five, for both images of the last are one. The first convolution and five back take three
-    // calls instead of one, the former for each image.
-    EXPECT_EQ(crowd.WorkOfProven(8), alone + 4);
-    EXPECT_EQ(crowd.WorkOfProven(13), alone + 4 * 4 + 2 * 2 + 5 * 2);
-    EXPECT_EQ(crowd.slot.conv_trials().differed, 0);
-    crowd.ExpectSameBits();
-  }
+  Crowd crowd("lpips_alex");
+  crowd.slot.set_images_per_call(1);
+  // Five convolutions forward and five back for each image.
+  const std::int64_t singly = crowd.WorkOf(1);
+  EXPECT_EQ(crowd.WorkOfProven(8), singly + 7 * (5 * 2 + 5));
+  EXPECT_EQ(crowd.trials(), 0);
+  crowd.slot.set_images_per_call(64);
+  const std::int64_t alone = crowd.WorkOfProven(1);
+  EXPECT_EQ(alone, singly - 4);
+  // Of five convolutions forward, four take both images of a pair at once. Of 8 pairs they take two calls; of 13, which
+  // are 8, 4 and 1, five, for both images of the last are one. The first convolution and five back take three calls
+  // instead of one, the former for each image.
+  EXPECT_EQ(crowd.WorkOfProven(8), alone + 4);
+  EXPECT_EQ(crowd.WorkOfProven(13), alone + 4 * 4 + 2 * 2 + 5 * 2);
+  EXPECT_EQ(crowd.slot.conv_trials().differed, 0);
+  crowd.ExpectSameBits();
+}
+
+// What is rounded to half proves little at a time.
+TEST_F(TrunkSlot, FastSharesNothingSoon) {
+  ReorderEmulatedConvolutions(192);
+  Crowd crowd("lpips_alex?precision=fast");
+  const std::int64_t first = crowd.WorkOf(4);
+  EXPECT_GE(crowd.WorkOfProven(4), first);
+  EXPECT_EQ(crowd.slot.conv_trials().agreed, 0);
+  crowd.ExpectSameBits();
 }
 
 TEST_F(TrunkSlot, SharesNoCallBeforeItsBitsAreKnown) {
@@ -138,6 +149,37 @@ TEST_F(TrunkSlot, EqualImagesProveNothing) {
   Crowd crowd("lpips_alex");
   for (int i = 0; i < 4; ++i) crowd.WorkOf(2, /*equal_images=*/true);
   EXPECT_EQ(crowd.trials(), 0);
+}
+
+// Half as many images are tried, and what is refused costs no result.
+TEST_F(TrunkSlot, CallsThatCudnnRefusesAreMadeSmaller) {
+  Crowd agreeing("lpips_alex");
+  agreeing.slot.set_images_per_call(2);
+  agreeing.WorkOf(4);
+  const std::int64_t pairwise = agreeing.WorkOfProven(4);
+  RefuseEmulatedConvolutions(3);
+  Crowd crowd("lpips_alex");
+  for (int i = 0; i < 5; ++i) crowd.WorkOf(4);
+  EXPECT_EQ(crowd.WorkOf(4), pairwise);
+  EXPECT_EQ(crowd.slot.conv_trials().agreed, 10);
+  EXPECT_EQ(crowd.slot.conv_trials().differed, 0);
+  crowd.ExpectSameBits();
+}
+
+// The batch is not replayed before its calls are tried, nor put off for ever.
+TEST_F(TrunkSlot, GraphsWaitForTrials) {
+  Crowd crowd("lpips_alex");
+  crowd.slot.UseGraphs(true);
+  for (int i = 0; i < 3; ++i) crowd.WorkOf(2, /*equal_images=*/true);
+  EXPECT_EQ(crowd.slot.graphs().replays(), 0);
+  EXPECT_EQ(crowd.trials(), 0);
+  crowd.WorkOf(2);
+  EXPECT_EQ(crowd.slot.conv_trials().agreed, 10);
+  Crowd equal("lpips_alex");
+  equal.slot.UseGraphs(true);
+  for (int i = 0; i < 13; ++i) equal.WorkOf(2, /*equal_images=*/true);
+  EXPECT_GT(equal.slot.graphs().replays(), 0);
+  EXPECT_EQ(equal.trials(), 0);
 }
 
 TEST_F(TrunkSlot, AllocatesForANewShapeOnly) {

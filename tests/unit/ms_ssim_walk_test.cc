@@ -23,6 +23,7 @@ struct Case {
   PixelType type = PixelType::kUint8;
   Layout layout = Layout::kHwc;
   int padding = 0;
+  bool mixed = false;  // the reference has another type and layout
 };
 
 std::string NameOf(const Case& c) {
@@ -65,10 +66,16 @@ TEST_P(MsSsimWalkTest, IsNearTheProgram) {
                                          {301, 197, 3, PixelType::kUint8, Layout::kHwc, 5},
                                          {163, 270, 3, PixelType::kUint16, Layout::kChw},
                                          {258, 161, 1},
+                                         {199, 181, 3, PixelType::kUint8, Layout::kHwc, 0, true},
+                                         {199, 181, 3, PixelType::kUint16, Layout::kChw, 0, true},
                                          {515, 162, 3, PixelType::kFloat32, Layout::kHwc},
                                          {224, 175, 1, PixelType::kFloat16, Layout::kChw}}) {
     SCOPED_TRACE(NameOf(c));
-    const Pair pair = GoldenPair(c.width, c.height, c.channels, c.type, c.layout, c.padding);
+    Pair pair = GoldenPair(c.width, c.height, c.channels, c.type, c.layout, c.padding);
+    if (c.mixed) {
+      const Layout other = c.layout == Layout::kHwc ? Layout::kChw : Layout::kHwc;
+      pair.reference = GoldenPair(c.width, c.height, c.channels, PixelType::kFloat32, other).reference;
+    }
     const MetricResult expected =
         testing::ScoreOne(testing::ScorerFor("oracle", false), testing::Request("ms_ssim", {}, false, true),
                           pair.reference.view, pair.distorted.view);
@@ -93,6 +100,24 @@ TEST_P(MsSsimWalkTest, IdentityIsExact) {
   const WalkRequest request = ByWalk(GetParam(), pair.reference.view, pair.reference.view);
   EXPECT_EQ(request.score, 1.0);
   for (std::int64_t i = 0; i < request.gradient.sample_count(); ++i) ASSERT_EQ(request.gradient.data[i], 0.0f) << i;
+}
+
+TEST_P(MsSsimWalkTest, FlatImages) {
+  std::vector<std::uint8_t> black(161 * 170 * 3, 0), white(161 * 170 * 3, 255);
+  ImageView dark;
+  dark.data = black.data();
+  dark.width = 161;
+  dark.height = 170;
+  dark.channels = 3;
+  dark.row_bytes = 3 * 161;
+  ImageView bright = dark;
+  bright.data = white.data();
+  EXPECT_EQ(ByWalk(GetParam(), dark, dark).score, 1.0);
+  const WalkRequest request = ByWalk(GetParam(), dark, bright);
+  // cs is 1 where both are flat; of S only C1 / (1 + C1) is left.
+  EXPECT_NEAR(request.score, std::pow(1e-4 / (1.0 + 1e-4), 0.1333), 1e-5);
+  for (std::int64_t i = 0; i < request.gradient.sample_count(); ++i)
+    ASSERT_TRUE(std::isfinite(request.gradient.data[i]));
 }
 
 // Where cs is negative the score is 0, and so is its gradient.

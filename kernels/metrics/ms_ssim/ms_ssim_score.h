@@ -8,6 +8,19 @@ namespace likeness {
 inline constexpr int kMsSsimScales = 5;
 inline constexpr std::array<double, kMsSsimScales> kMsSsimWeights = {0.0448, 0.2856, 0.3001, 0.2363, 0.1333};
 
+// cs is S with a C1 of 2^56, the square of this: next to it no mean counts, both factors of the luminance are C1, and a
+// power of two leaves the quotient's bits alone. A larger one would make denormal numbers on the way to a gradient.
+inline constexpr double kNoLuminanceK1 = 268435456.0;  // 2^28
+
+// A scale, and the next coarser one, whose samples are means of 2x2: as soon as one side is odd, the scale begins with
+// a copy of its first row and column.
+struct MsSsimSize {
+  int width, height;
+
+  int before() const { return width % 2 | height % 2; }
+  MsSsimSize Coarser() const { return {(width + before()) / 2, (height + before()) / 2}; }
+};
+
 // For each scale and channel: a mean of cs, of S at the last scale; or how the score changes with it.
 struct MsSsimMeans {
   double of[kMsSsimScales][3];

@@ -10,7 +10,6 @@
 #include <list>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "kernels/cuda/owners.h"
 
@@ -34,6 +33,11 @@ Failure CheckCudnn(cudnnStatus_t status, const char* expression, const char* fil
     code = cudaErrorMemoryAllocation;
   }
   return Check(code, expression, file, line);
+}
+
+// Of a call that was not enqueued, and left the GPU as it was.
+bool IsRefusal(cudaError_t code) {
+  return code == cudaErrorInvalidValue || code == cudaErrorMemoryAllocation || code == cudaErrorNotSupported;
 }
 
 #define LIKENESS_CUDNN_RETURN_IF_FAILED(call)                                                                       \
@@ -77,20 +81,29 @@ struct Key {
   int count = 0;
   std::int64_t in_distance = 0;  // from image to image, in samples
   std::int64_t out_distance = 0;
+  bool accumulate = false;
 
   friend bool operator==(const Key&, const Key&) = default;
 };
 
-// Of a call for several images, beside those for single ones.
-enum class Bits { kUnknown, kOnTrial, kAgree, kDiffer };
+// Whether a call for several images gives the bits of single ones. kNot: or cuDNN refuses it, or nothing tells.
+enum class Proof { kNone, kOnTrial, kGiven, kNot };
+
+// Numbers that have to agree before a call is made. Sums in another order show in most floats, but of those that are
+// rounded to half in one of a thousand.
+constexpr std::int64_t kEnoughFloats = 1 << 8, kEnoughHalves = 1 << 18;
+// Batches that may put off the trial of a call.
+constexpr int kMostPutOff = 8;
 
 struct Plan {
   explicit Plan(const Key& k) : key(k) {}
 
   Key key;
-  Bits bits = Bits::kUnknown;
+  Proof proof = Proof::kNone;
   std::int64_t last_batch = -1;  // that asked for it
   bool came_again = false;       // in another batch than its first
+  std::int64_t agreed = 0;       // numbers
+  int put_off = 0;
 
   bool made = false;
   TensorDescriptor in, out, bias;
@@ -129,6 +142,7 @@ struct ConvPlans::Impl {
   int images_per_call = kMostImages;
   std::int64_t batch = 0;
   std::size_t most_on_trial = kMostPlans;
+  std::size_t on_trial = 0;
   ConvTrials trials;
 
   Plan& Find(const Key& key);
@@ -136,7 +150,7 @@ struct ConvPlans::Impl {
   Plan& FindSeveral(const Key& key);
   bool IsCandidate(const Plan& plan) const;
   Failure Make(Plan& plan);
-  Failure Run(const Plan& plan, const ConvArguments& arguments);
+  Failure Run(Plan& plan, const ConvArguments& arguments);
 };
 
 ConvPlans::ConvPlans() = default;
@@ -211,26 +225,26 @@ Plan& ConvPlans::Impl::Find(const Key& key) {
 }
 
 Plan& ConvPlans::Impl::FindAlone(const ConvShape& shape) {
+  // Whether it accumulates is no part of its descriptors.
   Plan& plan = Find({shape, 1, InputOf(shape).count(), OutputOf(shape).count()});
   if (!plan.made) plan.failure = Make(plan);
   return plan;
 }
 
-// Most mixtures of sizes never come again, and nothing is made for a call that is not tried.
+// Made only when it is tried: most mixtures of sizes never come again.
 Plan& ConvPlans::Impl::FindSeveral(const Key& key) {
   Plan& plan = Find(key);
   if (plan.last_batch >= 0 && plan.last_batch != batch) plan.came_again = true;
   plan.last_batch = batch;
-  const bool serves = plan.bits == Bits::kOnTrial || plan.bits == Bits::kAgree;
-  if (serves && !plan.made) plan.failure = Make(plan);
   return plan;
 }
 
 bool ConvPlans::Impl::IsCandidate(const Plan& plan) const {
-  return plan.bits == Bits::kUnknown && plan.came_again && plan.last_batch == batch && !plan.failure.failed();
+  return plan.proof == Proof::kNone && plan.came_again && plan.last_batch == batch;
 }
 
-Failure ConvPlans::Impl::Run(const Plan& plan, const ConvArguments& arguments) {
+Failure ConvPlans::Impl::Run(Plan& plan, const ConvArguments& arguments) {
+  if (!plan.made) plan.failure = Make(plan);
   LIKENESS_CUDA_RETURN_IF_FAILED(plan.failure);
   const float scale = arguments.scale, before = arguments.accumulate ? 1.0f : 0.0f;
   LIKENESS_CUDNN_RETURN_IF_FAILED(cudnnConvolutionBiasActivationForward(
@@ -246,24 +260,31 @@ Failure ConvPlans::Run(const ConvShape& shape, const ConvArguments& first, int c
                        std::int64_t out_distance) {
   const std::int64_t sample_bytes = shape.precision == Precision::kFast ? 2 : 4;
   ConvArguments at = first;
+  Plan* alone = nullptr;
   int most = impl_->images_per_call;
   for (int left = count; left > 0;) {
     while (most > left) most /= 2;
     bool together = false;
     if (most > 1) {
-      Plan& plan = impl_->FindSeveral({shape, most, in_distance / sample_bytes, out_distance / sample_bytes});
-      together = plan.bits == Bits::kOnTrial || plan.bits == Bits::kAgree;
-      if (together && !plan.failure.failed()) plan.failure = impl_->Run(plan, at);
-      const cudaError_t code = plan.failure.code;
-      // What is refused was not enqueued; fewer want less, and one alone is what Prepare asked for.
-      if (code == cudaErrorInvalidValue || code == cudaErrorMemoryAllocation || plan.bits == Bits::kDiffer) {
+      const Key key{shape, most, in_distance / sample_bytes, out_distance / sample_bytes, first.accumulate};
+      Plan& plan = impl_->FindSeveral(key);
+      together = plan.proof == Proof::kOnTrial || plan.proof == Proof::kGiven;
+      if (together) {
+        const Failure failure = impl_->Run(plan, at);
+        if (IsRefusal(failure.code)) plan.proof = Proof::kNot;
+        if (failure.failed() && !IsRefusal(failure.code)) return failure;
+      }
+      // What was refused is not enqueued; fewer want less, and one alone is what Prepare asked for.
+      if (plan.proof == Proof::kNot) {
         most /= 2;
         continue;
       }
-      LIKENESS_CUDA_RETURN_IF_FAILED(plan.failure);
     }
     for (int i = 0; i < most; ++i) {
-      if (!together) LIKENESS_CUDA_RETURN_IF_FAILED(impl_->Run(impl_->FindAlone(shape), at));
+      if (!together) {
+        if (alone == nullptr) alone = &impl_->FindAlone(shape);
+        LIKENESS_CUDA_RETURN_IF_FAILED(impl_->Run(*alone, at));
+      }
       at.in = static_cast<const std::byte*>(at.in) + in_distance;
       at.out = static_cast<std::byte*>(at.out) + out_distance;
     }
@@ -285,7 +306,8 @@ void ConvPlans::BeginBatch() {
   ++impl_->batch;
   // There may be memory the next time.
   const std::size_t count = impl_->plans.size();
-  impl_->plans.remove_if([](const Plan& plan) { return plan.failure.code == cudaErrorMemoryAllocation; });
+  impl_->plans.remove_if(
+      [](const Plan& plan) { return plan.key.count == 1 && plan.failure.code == cudaErrorMemoryAllocation; });
   if (impl_->plans.size() < count) ++impl_->generation;
   // What was captured holds no descriptor.
   while (impl_->plans.size() > kMostPlans) impl_->plans.pop_back();
@@ -296,28 +318,39 @@ bool ConvPlans::WantsTrial() const {
                                          [this](const Plan& plan) { return impl_->IsCandidate(plan); });
 }
 
+void ConvPlans::PutOffTrial() {
+  for (Plan& plan : impl_->plans) {
+    if (impl_->IsCandidate(plan) && ++plan.put_off == kMostPutOff) plan.proof = Proof::kNot;
+  }
+  ++impl_->generation;
+}
+
 void ConvPlans::BeginTrial() {
   std::size_t count = 0;
   for (Plan& plan : impl_->plans) {
     if (count < impl_->most_on_trial && impl_->IsCandidate(plan)) {
-      plan.bits = Bits::kOnTrial;
+      plan.proof = Proof::kOnTrial;
       ++count;
     }
   }
+  impl_->on_trial = count;
 }
 
 void ConvPlans::EndTrial(bool same_bits) {
-  std::vector<Plan*> tried;
+  const std::size_t count = impl_->on_trial;
+  const bool guilty = !same_bits && count == 1;
   for (Plan& plan : impl_->plans) {
-    if (plan.bits == Bits::kOnTrial) tried.push_back(&plan);
+    if (plan.proof != Proof::kOnTrial) continue;
+    const ConvShape& shape = plan.key.shape;
+    if (same_bits) plan.agreed += plan.key.count * OutputOf(shape).count();
+    const bool enough = plan.agreed >= (shape.precision == Precision::kFast ? kEnoughHalves : kEnoughFloats);
+    plan.proof = guilty ? Proof::kNot : same_bits && enough ? Proof::kGiven : Proof::kNone;
+    if (plan.proof == Proof::kGiven) ++impl_->trials.agreed;
+    if (guilty) ++impl_->trials.differed;
   }
-  const bool guilty = !same_bits && tried.size() == 1;
-  for (Plan* plan : tried) plan->bits = same_bits ? Bits::kAgree : guilty ? Bits::kDiffer : Bits::kUnknown;
-  if (same_bits) impl_->trials.agreed += static_cast<std::int64_t>(tried.size());
-  if (guilty) ++impl_->trials.differed;
   // Half as many after a failure, twice as many after a success, and all once the guilty one is known.
   std::size_t& most = impl_->most_on_trial;
-  most = guilty ? kMostPlans : same_bits ? std::max(most, 2 * tried.size()) : tried.size() / 2;
+  most = guilty ? kMostPlans : same_bits ? std::max(most, 2 * count) : std::max<std::size_t>(count / 2, 1);
   ++impl_->generation;
 }
 

@@ -12,6 +12,7 @@ void ConvPlans::set_images_per_call(int) {}
 int ConvPlans::images_per_call() const { return 1; }
 void ConvPlans::BeginBatch() {}
 bool ConvPlans::WantsTrial() const { return false; }
+void ConvPlans::PutOffTrial() {}
 void ConvPlans::BeginTrial() {}
 void ConvPlans::EndTrial(bool) {}
 ConvTrials ConvPlans::trials() const { return {}; }
