@@ -218,7 +218,6 @@ TEST(CudaTrunks, AKeptReferenceChangesNoBitAndSavesWork) {
       ExpectSame(ScoreKept(OnCuda(), metrics, reference, pair.distorted.view(), &kept), of_pair);
     }
   }
-  // A convolution of one image is a call of its own.
   const auto work = [&](KeptReference* kept) {
     const std::int64_t start = EmulatedWorkCount();
     ScoreKept(OnCuda(), ResolveAll(OnCuda(), {"lpips_vgg"}, Precision::kExact, false), reference, pair.distorted.view(),
@@ -229,8 +228,8 @@ TEST(CudaTrunks, AKeptReferenceChangesNoBitAndSavesWork) {
   {
     KeptReference kept(std::int64_t{1} << 30);
     const std::int64_t whole = work(&kept);
-    EXPECT_EQ(work(nullptr), whole);
-    EXPECT_LE(work(&kept), whole - 13);  // VGG16's convolutions
+    // VGG16 has 13 convolutions. Of those before, nine were calls of their own, and four shared with the other image.
+    EXPECT_LE(work(&kept), whole - 9);
     with_features = EmulatedAllocationCount();
   }
   EXPECT_EQ(EmulatedAllocationCount(), with_features - 5);  // VGG16's taps
