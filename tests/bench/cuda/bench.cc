@@ -140,10 +140,10 @@ class Bench {
         batch.slot.UseGraphs(graphs);
         double best_s = std::numeric_limits<double>::infinity(), best_ms = best_s;
         const auto start = Clock::now();
-        for (int run = 0; run < kUncounted + 1 || (!options_.small && SecondsSince(start) < options_.seconds); ++run) {
+        for (int run = 0; run < uncounted() + 1 || (!options_.small && SecondsSince(start) < options_.seconds); ++run) {
           const auto began = Clock::now();
           if (!ScoreAll(batch.slot, batch.tasks)) return false;
-          if (run < kUncounted) continue;
+          if (run < uncounted()) continue;
           best_s = std::min(best_s, SecondsSince(began));
           best_ms = std::min<double>(best_ms, batch.slot.times().compute_ms);
         }
@@ -170,8 +170,9 @@ class Bench {
   }
 
  private:
-  // Runs of a batch before it counts: kernels are loaded, calls of cuDNN are tried, and its graph is captured.
-  static constexpr int kUncounted = 4;
+  // Runs of a batch before it counts: kernels are loaded, calls of cuDNN are tried, and its graph is captured. Fewer
+  // where times mean nothing.
+  int uncounted() const { return options_.small ? 1 : 4; }
 
   bool TimeSlots(const Request& request, const std::string& text, int slots, bool graphs) {
     std::vector<Batch> batches(slots);
@@ -180,7 +181,7 @@ class Bench {
       if (!MakeBatch(options_, request, false, FusedWalk(request).has_value(), pairs, device_bytes_ / 3, &batch))
         return false;
       batch.slot.UseGraphs(graphs);
-      for (int run = 0; run < kUncounted; ++run) {
+      for (int run = 0; run < uncounted(); ++run) {
         if (!ScoreAll(batch.slot, batch.tasks)) return false;
       }
     }
@@ -227,10 +228,10 @@ class Bench {
     if (!MakeBatch(options_, request, gradient, fused, pairs, device_bytes_, &batch)) return false;
     double best_ms = std::numeric_limits<double>::infinity();
     const auto start = Clock::now();
-    const int least = kUncounted + (options_.small ? 1 : 3);
+    const int least = uncounted() + (options_.small ? 1 : 3);
     for (int run = 0; run < least || (!options_.small && SecondsSince(start) < options_.seconds); ++run) {
       if (!ScoreAll(batch.slot, batch.tasks)) return false;
-      if (run >= kUncounted) best_ms = std::min<double>(best_ms, batch.slot.times().compute_ms);
+      if (run >= uncounted()) best_ms = std::min<double>(best_ms, batch.slot.times().compute_ms);
     }
     const auto count = static_cast<double>(batch.tasks.size());
     const auto bytes = static_cast<double>(batch.FloorBytes());
