@@ -17,6 +17,13 @@ struct [[nodiscard]] Failure {
   bool failed() const { return code != cudaSuccess; }
 };
 
+// A call that was refused leaves the GPU as it was. After anything else the context is lost, or its state unknown:
+// every later call fails with the same.
+inline bool IsForGood(cudaError_t code) {
+  return code != cudaSuccess && code != cudaErrorMemoryAllocation && code != cudaErrorInvalidValue &&
+         code != cudaErrorInvalidConfiguration && code != cudaErrorNotSupported;
+}
+
 // Clears the runtime's last error, so that the next check does not report it again. A sticky error stays: the device's
 // context is lost, and only a new process has another.
 inline Failure Check(cudaError_t code, const char* expression, const char* file, int line) {

@@ -146,7 +146,7 @@ void CpuEngine::Score(PairOnCpu& pair) {
     }
   }
   if (!programs.empty()) RunPrograms(pair, programs);
-  RunWalks(*walks_, job.reference, job.distorted, absl::MakeSpan(together));
+  if (!together.empty()) RunWalks(*walks_, job.reference, job.distorted, absl::MakeSpan(together));
   for (std::size_t i = 0; i < pair.metrics.size(); ++i) {
     if (!pair.walks[i]) continue;
     MetricResult& result = (*pair.results)[pair.metrics[i]];

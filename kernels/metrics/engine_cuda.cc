@@ -38,13 +38,6 @@ SlotSizes Divide(std::int64_t slot_bytes) {
   return sizes;
 }
 
-// A call that was refused leaves the GPU as it was. After anything else the context is lost, or its state unknown:
-// every later call fails with the same.
-bool IsForGood(cudaError_t code) {
-  return code != cudaSuccess && code != cudaErrorMemoryAllocation && code != cudaErrorInvalidValue &&
-         code != cudaErrorInvalidConfiguration && code != cudaErrorNotSupported;
-}
-
 // The trunks of those metrics that have a program.
 std::vector<DeviceTrunks::Source> SourcesOf(absl::Span<const MetricEntry* const> entries,
                                             absl::Span<const Trunk* const> trunks) {

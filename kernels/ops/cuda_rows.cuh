@@ -133,32 +133,47 @@ struct Itself {
   __device__ Vec operator()(Vec x, int) const { return x; }
 };
 
-// Step one of a reduction of planes.
+// Step one of a reduction of value(channel, y, x) over `shape`.
 template <class Value, class Combine>
-struct CombineRowsKernel {
+struct CombineSamplesKernel {
   static constexpr int kThreads = kRowThreads;
-  PlanesView x;
+  Shape shape;
   Value value;
   Combine combine;
   double* partials;
 
   __device__ void operator()(const Block& block) const {
     double result = Combine::kStart;
-    ForEachSample(block, x.shape, [&](int channel, int y, int i) {
-      result = combine(result, static_cast<double>(Bare(value(Load(Row(x, channel, y) + i), channel))));
-    });
+    ForEachSample(block, shape, [&](int channel, int y, int x) { result = combine(result, value(channel, y, x)); });
     result = CombineBlock(result, combine);
     if (threadIdx.x == 0) partials[PartialAt(block)] = result;
   }
 };
 
-// out[group] = finish(value(sample, channel) of all its samples, combined).
+// out[group] = finish(value(channel, y, x) of all its samples, combined).
+template <class Value, class Combine, class Finish>
+void CombineSamples(Cuda& device, const Shape& shape, int groups, Value value, Combine combine, Finish finish,
+                    double* out) {
+  const Grid grid = SumGrid(shape);
+  device.Launch(CombineSamplesKernel<Value, Combine>{shape, value, combine, device.scratch()}, grid);
+  CombinePartials(device, device.scratch(), grid, groups, combine, finish, false, out);
+}
+
+// value(sample, channel) at a place.
+template <class Value>
+struct ValueAt {
+  PlanesView x;
+  Value value;
+  __device__ double operator()(int channel, int y, int i) const {
+    return static_cast<double>(Bare(value(Load(Row(x, channel, y) + i), channel)));
+  }
+};
+
+// The same of planes.
 template <class Value, class Combine, class Finish>
 void CombinePlanes(Cuda& device, const PlanesView& x, int groups, Value value, Combine combine, Finish finish,
                    double* out) {
-  const Grid grid = SumGrid(x.shape);
-  device.Launch(CombineRowsKernel<Value, Combine>{x, value, combine, device.scratch()}, grid);
-  CombinePartials(device, device.scratch(), grid, groups, combine, finish, false, out);
+  CombineSamples(device, x.shape, groups, ValueAt<Value>{x, value}, combine, finish, out);
 }
 
 LIKENESS_END_TARGET

@@ -64,7 +64,6 @@ struct Focus {
     return {Vec(scale) * number.re, Vec(scale) * number.im};
   }
   __device__ static Vec Square(const ComplexVec& number) { return SquaredNorm{}(number.re, number.im); }
-  __device__ Vec Weight(int c, int y, int x) const { return weight(Square(Number(c, y, x))); }
   // `of` times the weight over the largest.
   __device__ Vec Focal(int c, const Vec& square, const Vec& of) const {
     return NormalizedTimes{0.0}(weight(square), Vec(maxima[c]), of);
@@ -75,34 +74,19 @@ struct Focus {
   }
 };
 
-struct MaximumKernel {
-  static constexpr int kThreads = kRowThreads;
+struct WeightAt {
   Focus focus;
-  double* partials;
-
-  __device__ void operator()(const Block& block) const {
-    double largest = TakeMax::kStart;
-    ForEachSample(block, focus.spectrum.shape(), [&](int c, int y, int x) {
-      largest = TakeMax{}(largest, static_cast<double>(Bare(focus.Weight(c, y, x))));
-    });
-    largest = CombineBlock(largest, TakeMax{});
-    if (threadIdx.x == 0) partials[PartialAt(block)] = largest;
+  __device__ double operator()(int c, int y, int x) const {
+    return static_cast<double>(Bare(focus.weight(Focus::Square(focus.Number(c, y, x)))));
   }
 };
 
-struct LossKernel {
-  static constexpr int kThreads = kRowThreads;
+// As often as the frequency's column counts in the full spectrum.
+struct LossAt {
   Focus focus;
-  double* partials;
-
-  __device__ void operator()(const Block& block) const {
-    double sum = 0.0;
-    ForEachSample(block, focus.spectrum.shape(), [&](int c, int y, int x) {
-      const double times = StandsForTwo(x, focus.spectrum.full_width) ? 2.0 : 1.0;
-      sum += static_cast<double>(Bare(focus.Loss(c, y, x))) * times;
-    });
-    sum = CombineBlock(sum, AddUp{});
-    if (threadIdx.x == 0) partials[PartialAt(block)] = sum;
+  __device__ double operator()(int c, int y, int x) const {
+    const double times = StandsForTwo(x, focus.spectrum.full_width) ? 2.0 : 1.0;
+    return static_cast<double>(Bare(focus.Loss(c, y, x))) * times;
   }
 };
 
@@ -129,9 +113,9 @@ struct SpectrumGradientKernel {
   double each;  // loss_weight over the count of samples
   HalfSpectrum out;
 
-  __device__ ComplexVec Slope(int c, int y, int x, const Vec& upstream) const {
+  __device__ ComplexVec Slope(int c, int y, int x) const {
     const ComplexVec number = focus.Number(c, y, x);
-    const Vec slope = focus.Focal(c, Focus::Square(number), Vec(2.0) * upstream);
+    const Vec slope = focus.Focal(c, Focus::Square(number), Vec(2.0) * Vec(each));
     return {slope * number.re, slope * number.im};
   }
 
@@ -139,9 +123,9 @@ struct SpectrumGradientKernel {
     const Vec scale(focus.scale);
     ForEachSample(block, out.shape(), [&](int c, int y, int x) {
       // The way back counts the columns that stand for two twice, as the mean does.
-      ComplexVec slope = Slope(c, y, x, Vec(each));
+      ComplexVec slope = Slope(c, y, x);
       if (!StandsForTwo(x, out.full_width)) {
-        const ComplexVec opposite = Slope(c, OppositeRow(y, out.numbers.shape.height), x, Vec(each));
+        const ComplexVec opposite = Slope(c, OppositeRow(y, out.numbers.shape.height), x);
         slope = {Vec(0.5) * (slope.re + opposite.re), Vec(0.5) * (slope.im - opposite.im)};
       }
       out.Write(c, y, x, {scale * slope.re, scale * slope.im});
@@ -200,12 +184,9 @@ void NoteFfl(Cuda& device, const PairSamples& pair, const ImageView& distorted, 
   ToSpectrum(device, shape, error.data, error.stride(), spectrum);
 
   const Focus focus{spectrum, {walk.alpha, walk.log_matrix}, maxima, SpectrumScale(shape)};
-  const Grid sums = SumGrid(spectrum.shape());
-  device.Launch(MaximumKernel{focus, device.scratch()}, sums);
-  CombinePartials(device, device.scratch(), sums, shape.channels, TakeMax{}, AsIs{}, false, maxima);
-  device.Launch(LossKernel{focus, device.scratch()}, sums);
+  CombineSamples(device, spectrum.shape(), shape.channels, WeightAt{focus}, TakeMax{}, AsIs{}, maxima);
   const auto samples = static_cast<double>(shape.count());
-  CombinePartials(device, device.scratch(), sums, 1, AddUp{}, TimesOver{walk.loss_weight, samples}, false, to.score);
+  CombineSamples(device, spectrum.shape(), 1, LossAt{focus}, AddUp{}, TimesOver{walk.loss_weight, samples}, to.score);
   if (to.map) device.Launch(LossMapKernel{focus, shape, steps, to.map}, RowGrid(shape));
   if (!to.gradient) return;
   const HalfSpectrum slopes{HalfSpectrum::PlanesFor(shape, workspace), shape.width};

@@ -65,8 +65,8 @@ struct GmsdKernel {
           own[i] = Bare(similarity);
           if (!inside || y + i >= shape.height) return;
           sum += static_cast<double>(own[i]);
-          if (map.data != nullptr)
-            StoreSample(map, std::int64_t{y + i} * shape.width + x, Bare(Linear{-1.0, 1.0}(similarity)));
+          if (map.data == nullptr) return;
+          StoreSample(map, std::int64_t{y + i} * shape.width + x, Bare(Linear{-1.0, 1.0}(similarity)));
         });
     const double total = CombineBlock(sum, AddUp{});
     if (id == 0) shared.mean = total / (SideInside(x0, shape.width) * SideInside(y0, shape.height));

@@ -5,6 +5,7 @@
 #include "kernels/metrics/gmsd/gmsd_math.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/walks/half_luma_cuda.cuh"
+#include "kernels/walks/march_grid.h"
 
 LIKENESS_BEGIN_TARGET
 
@@ -14,8 +15,7 @@ inline constexpr int kGmsdTile = 32;
 inline constexpr int kGmsdAcross = kGmsdTile + 4;
 
 inline Grid GmsdTilesOf(const Shape& shape) {
-  const auto tiles = [](int side) { return (side + kGmsdTile - 1) / kGmsdTile; };
-  return {tiles(shape.width), tiles(shape.height)};
+  return {PartsOf(shape.width, kGmsdTile), PartsOf(shape.height, kGmsdTile)};
 }
 
 template <bool pyiqa>

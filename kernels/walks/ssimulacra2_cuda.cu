@@ -203,8 +203,8 @@ std::int64_t Ssimulacra2MovedBytes(const ImageView& distorted, std::int64_t pair
     bytes += 2 * 2 * planes;  // XYB of both images, written and read
     if (!want_gradient) continue;
     bytes += (2 + 2) * planes;  // XYB read again, the gradient written and gathered
-    if (s > 0)
-      bytes += (2 + 2) * planes;  // linear colours written and read, the gradient by XYB read and by them written
+    // Linear colours written and read, the gradient by XYB read and by them written.
+    if (s > 0) bytes += (2 + 2) * planes;
   }
   return bytes;
 }

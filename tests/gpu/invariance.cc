@@ -125,9 +125,10 @@ int CountDifferences(const std::vector<Mixed>& mixed) {
 }
 
 // Learned metrics among their like: 99 pairs are calls of 64, 32, 2 and 1 images, 31 of 16, 8, 4, 2 and 1. Their
-// convolutions go one by one at first, are then tried together, share calls if bits agree, and are captured.
+// convolutions go one by one at first, are then tried together, in half more than once, share calls if bits agree, and
+// are captured.
 bool AgreeInCrowds(const std::vector<Alone>& cases, bool small, ConvTrials* trials) {
-  constexpr int kTimes = 4;
+  const int times = small ? 4 : 8;
   bool agree = true;
   const std::vector<int> counts = small ? std::vector<int>{5} : std::vector<int>{99, 31};
   for (const Alone& one : cases) {
@@ -146,7 +147,7 @@ bool AgreeInCrowds(const std::vector<Alone>& cases, bool small, ConvTrials* tria
       Slot slot;
       // What differs here says nothing of the next: go on.
       bool same = Report(CreateSlot(sizes, &slot));
-      for (int i = 0; same && i < kTimes; ++i) same = ScoreAll(slot, tasks) && CountDifferences(crowd) == 0;
+      for (int i = 0; same && i < times; ++i) same = ScoreAll(slot, tasks) && CountDifferences(crowd) == 0;
       agree = agree && same;
       trials->agreed += slot.conv_trials().agreed;
       trials->differed += slot.conv_trials().differed;

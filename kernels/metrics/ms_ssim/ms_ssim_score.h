@@ -41,7 +41,7 @@ LIKENESS_HD double MsSsimScore(const MsSsimMeans& means, int channels, MsSsimMea
     total += product;
     for (int s = 0; slopes != nullptr && s < kMsSsimScales; ++s) {
       const double mean = means.of[s][c];
-      // What others are 0 the product is flat in, and so it is where the mean itself is not above 0.
+      // Where a factor is 0 the product is flat.
       double slope = mean > 0.0 ? weights[s] * factors[s] / mean / channels : 0.0;
       for (int k = 0; k < kMsSsimScales; ++k) slope *= k == s ? 1.0 : factors[k];
       slopes->of[s][c] = slope;

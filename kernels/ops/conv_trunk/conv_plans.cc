@@ -35,11 +35,6 @@ Failure CheckCudnn(cudnnStatus_t status, const char* expression, const char* fil
   return Check(code, expression, file, line);
 }
 
-// Of a call that was not enqueued, and left the GPU as it was.
-bool IsRefusal(cudaError_t code) {
-  return code == cudaErrorInvalidValue || code == cudaErrorMemoryAllocation || code == cudaErrorNotSupported;
-}
-
 #define LIKENESS_CUDNN_RETURN_IF_FAILED(call)                                                                       \
   do {                                                                                                              \
     if (const Failure failure_ = CheckCudnn((call), #call, __FILE__, __LINE__); failure_.failed()) return failure_; \
@@ -271,8 +266,8 @@ Failure ConvPlans::Run(const ConvShape& shape, const ConvArguments& first, int c
       together = plan.proof == Proof::kOnTrial || plan.proof == Proof::kGiven;
       if (together) {
         const Failure failure = impl_->Run(plan, at);
-        if (IsRefusal(failure.code)) plan.proof = Proof::kNot;
-        if (failure.failed() && !IsRefusal(failure.code)) return failure;
+        if (IsForGood(failure.code)) return failure;
+        if (failure.failed()) plan.proof = Proof::kNot;
       }
       // What was refused is not enqueued; fewer want less, and one alone is what Prepare asked for.
       if (plan.proof == Proof::kNot) {

@@ -176,19 +176,12 @@ struct SelectBackwardKernel {
   }
 };
 
-struct SpectrumSumKernel {
-  static constexpr int kThreads = kRowThreads;
+// A sample as often as its column counts in the full spectrum.
+struct SpectrumShare {
   PlanesView x;
   int full_width;
-  double* partials;
-
-  __device__ void operator()(const Block& block) const {
-    double sum = 0.0;
-    ForEachSample(block, x.shape, [&](int c, int y, int i) {
-      sum += static_cast<double>(*(Row(x, c, y) + i)) * (StandsForTwo(i, full_width) ? 2.0 : 1.0);
-    });
-    sum = CombineBlock(sum, AddUp{});
-    if (threadIdx.x == 0) partials[PartialAt(block)] = sum;
+  __device__ double operator()(int c, int y, int i) const {
+    return static_cast<double>(*(Row(x, c, y) + i)) * (StandsForTwo(i, full_width) ? 2.0 : 1.0);
   }
 };
 
@@ -296,9 +289,8 @@ void SelectBackward(Cuda& device, const PlanesView& upstream, int first, const G
 }
 
 void SpectrumMeanForward(Cuda& device, const PlanesView& x, int full_width, double* out) {
-  const Grid grid = SumGrid(x.shape);
-  device.Launch(SpectrumSumKernel{x, full_width, device.scratch()}, grid);
-  CombinePartials(device, device.scratch(), grid, 1, AddUp{}, DividedBy{SamplesIn(x.shape, full_width)}, false, out);
+  CombineSamples(device, x.shape, 1, SpectrumShare{x, full_width}, AddUp{}, DividedBy{SamplesIn(x.shape, full_width)},
+                 out);
 }
 
 void SpectrumMeanBackward(Cuda& device, const double* upstream, int full_width, const GradientView& gradient) {

@@ -157,19 +157,11 @@ struct SharesOf {
   __device__ Vec At(int y, int x) const { return Vec(rows[y]) * Vec(columns[x]); }
 };
 
-struct MeanOfResizedForwardKernel {
-  static constexpr int kThreads = kRowThreads;
+struct SampleShare {
   PlanesView x;
   SharesOf shares;
-  double* partials;
-
-  __device__ void operator()(const Block& block) const {
-    double sum = 0.0;
-    ForEachSample(block, x.shape, [&](int channel, int y, int i) {
-      sum += static_cast<double>(Bare(Load(Row(x, channel, y) + i) * shares.At(y, i)));
-    });
-    sum = CombineBlock(sum, AddUp{});
-    if (threadIdx.x == 0) partials[PartialAt(block)] = sum;
+  __device__ double operator()(int channel, int y, int i) const {
+    return static_cast<double>(Bare(Load(Row(x, channel, y) + i) * shares.At(y, i)));
   }
 };
 
@@ -208,10 +200,8 @@ void ResizeBackward(Cuda& device, const PlanesView& upstream, const GradientView
 }
 
 void MeanOfResizedForward(Cuda& device, const PlanesView& x, const Shape& resized, double* out) {
-  const Grid grid = SumGrid(x.shape);
-  device.Launch(MeanOfResizedForwardKernel{x, SharesOf(device, x.shape, resized), device.scratch()}, grid);
-  CombinePartials(device, device.scratch(), grid, 1, AddUp{}, DividedBy{static_cast<double>(resized.count())}, false,
-                  out);
+  CombineSamples(device, x.shape, 1, SampleShare{x, SharesOf(device, x.shape, resized)}, AddUp{},
+                 DividedBy{static_cast<double>(resized.count())}, out);
 }
 
 void MeanOfResizedBackward(Cuda& device, const Shape& resized, const double* upstream, const GradientView& gradient) {
