@@ -98,8 +98,10 @@ std::string CheckShape(const Shape& shape, const Settings& settings) {
 
 template <class Metric>
 std::optional<WalkRequest> WalkOf(const Settings& settings) {
-  if constexpr (requires { &Metric::Walk; }) return Metric::Walk(settings);
-  return std::nullopt;
+  std::optional<WalkRequest> request;
+  if constexpr (requires { &Metric::Walk; }) request = Metric::Walk(settings);
+  if (request && !RunsOnCuda(*request)) request.reset();
+  return request;
 }
 
 template <class Metric>

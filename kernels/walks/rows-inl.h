@@ -121,6 +121,7 @@ class RowSource {
       : image_(image),
         geometry_(geometry),
         divider_(image.value_of_one),
+        row_samples_(image.width * geometry.tap_distance),
         sample_bytes_(image.type == PixelType::kUint8     ? 1
                       : image.type == PixelType::kFloat32 ? 4
                                                           : 2) {
@@ -136,7 +137,7 @@ class RowSource {
       std::memset(to, 0, static_cast<std::size_t>(-first) * sizeof(float));
       first = 0;
     }
-    const int last = end < geometry_.row_samples ? end : geometry_.row_samples;
+    const int last = end < row_samples_ ? end : row_samples_;
     if (first < last) {
       if (same_layout_) {
         const std::uint8_t* from = RowStart(image_, plane, y) + std::ptrdiff_t{first} * sample_bytes_;
@@ -151,6 +152,16 @@ class RowSource {
     }
   }
 
+  // The same of the image filled up as the geometry says, whose rows and samples count from the border's first.
+  HWY_INLINE void LoadFilled(int plane, int y, int begin, int end, float* to) const {
+    if (geometry_.border == SsimBorder::kInside) {
+      Load(plane, y, begin, end, to);
+    } else {
+      LoadBordered(plane, y - geometry_.border_rows(), begin - geometry_.border_samples(),
+                   end - geometry_.border_samples(), to);
+    }
+  }
+
   // The values of a whole block where they lie, or nullptr when they must be made.
   HWY_INLINE const float* InPlace(int plane, int y, int begin, int end) const {
     if (!same_layout_ || image_.type != PixelType::kFloat32 || !divider_.is_one() || end - begin != kBlockSamples) {
@@ -159,15 +170,52 @@ class RowSource {
     return reinterpret_cast<const float*>(RowStart(image_, plane, y)) + begin;
   }
 
-  // Asks for the bytes of samples [begin, end) of a row that will be loaded a few rows later.
+  // Asks for the bytes that LoadFilled will read a few rows later.
   HWY_INLINE void Prefetch(int plane, int y, int begin, int end) const {
-    if (!same_layout_ || y >= geometry_.rows) return;
+    y -= geometry_.border_rows();
+    begin -= geometry_.border_samples();
+    end -= geometry_.border_samples();
+    if (!same_layout_ || y < 0 || y >= image_.height) return;
+    if (begin < 0) begin = 0;
+    if (end > row_samples_) end = row_samples_;
     const std::uint8_t* from = RowStart(image_, plane, y) + std::ptrdiff_t{begin} * sample_bytes_;
     const int bytes = (end - begin) * sample_bytes_;
     for (int i = 0; i < bytes; i += 64) hwy::Prefetch(from + i);
   }
 
  private:
+  // Row y and samples from `begin` on may lie beyond the image.
+  HWY_NOINLINE void LoadBordered(int plane, int y, int begin, int end, float* to) const {
+    if (geometry_.border == SsimBorder::kZero) {
+      if (0 <= y && y < image_.height) return Load(plane, y, begin, end, to);
+      std::memset(to, 0, static_cast<std::size_t>(end - begin) * sizeof(float));
+      return;
+    }
+    if (y < 0) y = -y;
+    if (y >= image_.height) y = 2 * (image_.height - 1) - y;
+    Load(plane, y, begin, end, to);
+    const int pixel = geometry_.tap_distance, reach = geometry_.border_samples();
+    // Those next to the outermost pixel are read again: the block need not hold them.
+    float mirrored[kTapSpan / 2 * 3 + kLanes];
+    if (begin < 0) {
+      Load(plane, y, pixel, pixel + reach, mirrored);
+      PutMirrored(mirrored, -reach, begin, end, to);
+    }
+    if (end > row_samples_) {
+      Load(plane, y, row_samples_ - pixel - reach, row_samples_ - pixel, mirrored);
+      PutMirrored(mirrored, row_samples_, begin, end, to);
+    }
+  }
+
+  // The five pixels in reverse to samples [first, first + 5 pixels), as far as they are among [begin, end).
+  HWY_INLINE void PutMirrored(const float* pixels, int first, int begin, int end, float* to) const {
+    const int pixel = geometry_.tap_distance, reach = geometry_.border_samples();
+    for (int i = 0; i < reach; ++i) {
+      const int at = first + i;
+      if (begin <= at && at < end) to[at - begin] = pixels[reach - pixel - i + 2 * (i % pixel)];
+    }
+  }
+
   // Sample by sample: a pair of which one is HWC and the other CHW is rare.
   HWY_NOINLINE void LoadOtherLayout(int plane, int y, int first, int last, float* to) const {
     const int channels = image_.channels;
@@ -187,6 +235,7 @@ class RowSource {
   const ImageView& image_;
   const Geometry& geometry_;
   Divider divider_;
+  int row_samples_;  // of the image
   int sample_bytes_;
   bool same_layout_;
 };

@@ -17,6 +17,7 @@
 #include "hwy/highway.h"
 #include "kernels/walks/pointwise-inl.h"
 #include "kernels/walks/rows-inl.h"
+#include "kernels/walks/ssim_border.h"
 #include "kernels/walks/ssim_math-inl.h"
 #include "kernels/walks/tile.h"
 
@@ -386,8 +387,12 @@ class SsimTile {
     const Df d;
     const Taps taps(walk_.taps);
     const Vf scale = hn::Set(d, walk_.gradient_scale);
-    float* to =
-        walk_.gradient + (std::int64_t{tile_.plane} * geometry_.rows + y) * geometry_.row_samples + tile_.x_begin;
+    const bool bordered = geometry_.border != SsimBorder::kInside;
+    float* to[2] = {scratch_->gradient[0], scratch_->gradient[1]};
+    for (int k = 0; k < 2 && !bordered; ++k) {
+      to[k] =
+          walk_.gradient + (std::int64_t{tile_.plane} * geometry_.rows + y + k) * geometry_.row_samples + tile_.x_begin;
+    }
     for (int i = 0; i < sample_count_; i += kLanes) {
       const float* ring = scratch_->adjoint_ring + i;
       Partials blurred[2];
@@ -402,8 +407,11 @@ class SsimTile {
         const Vf x = hn::LoadU(d, distorted[k] + i);
         Vf sum = hn::MulAdd(blurred[k].with_mean, HalfSum(r, x), blurred[k].base);
         sum = hn::MulAdd(blurred[k].with_difference, hn::Sub(x, r), sum);
-        StoreFirst(hn::Mul(scale, sum), sample_count_ - i, to + std::int64_t{k} * geometry_.row_samples + i);
+        StoreFirst(hn::Mul(scale, sum), sample_count_ - i, to[k] + i);
       }
+    }
+    for (int k = 0; k < 2 && bordered; ++k) {
+      if (own[k]) PutGradientRow(geometry_, tile_, walk_, y + k, to[k]);
     }
   }
 

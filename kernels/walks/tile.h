@@ -21,7 +21,11 @@ inline constexpr int kBandRows = 256;
 
 // How the samples of a pair lie. HWC is one plane whose rows interleave the channels, so that a pixel's horizontal
 // neighbour is `tap_distance` samples away; CHW is a plane a channel.
+//
+// Where windows reach beyond the image, all of this is the image filled up by five pixels on each side, and windows lie
+// inside of that.
 struct Geometry {
+  SsimBorder border = SsimBorder::kInside;
   int planes = 1;
   int rows = 0;
   int row_samples = 0;
@@ -34,6 +38,8 @@ struct Geometry {
   std::int64_t sample_count() const { return std::int64_t{planes} * rows * row_samples; }
   int map_rows() const { return rows - kTapSpan; }
   int map_row_samples() const { return row_samples - kTapSpan * tap_distance; }
+  int border_rows() const { return border == SsimBorder::kInside ? 0 : kTapSpan / 2; }
+  int border_samples() const { return border_rows() * tap_distance; }  // on each side of a row
   std::int64_t map_sample_count() const { return std::int64_t{planes} * map_rows() * map_row_samples(); }
 };
 
@@ -65,6 +71,7 @@ struct PreparedWalk {
 
   float* map = nullptr;  // nullptr: not wanted
   float* gradient = nullptr;
+  float* border_gradient = nullptr;  // the border's own (ssim_border.h); nullptr: of no interest
 };
 
 struct TileJob {
@@ -80,7 +87,7 @@ struct TileJob {
   bool has_ssim_gradient = false;
 };
 
-Geometry GeometryOf(const ImageView& image);
+Geometry GeometryOf(const ImageView& image, SsimBorder border = SsimBorder::kInside);
 Tile TileAt(const Geometry& geometry, int index);
 void Prepare(const SsimWalk& walk, const Geometry& geometry, PreparedWalk* prepared);
 // A tensor of this size in the layout and channels of the image; its old storage if that fits.
@@ -105,12 +112,14 @@ struct alignas(64) SsimScratch {
   double sums[16];
   // The same by the places of vectors modulo three, which with the lane tell the channel of interleaved samples.
   double place_sums[3][16];
+  // The two rows of the gradient at hand, where they go to several places.
+  float gradient[2][kBlockSamples];
 };
 
 // A thread's own; grows to what its largest job needed and stays.
 struct alignas(64) TileScratch {
   static constexpr int kHistoryRows = 12;  // the gradient of a row is ready ten rows after the row came
-  static constexpr int kRowSamples = kHalo + kBlockSamples + kHalo;
+  static constexpr int kRowSamples = kHalo + kBlockSamples + kHalo + 16;  // a vector may end beyond
   float reference[kHistoryRows][kRowSamples];
   float distorted[kHistoryRows][kRowSamples];
   absl::Span<SsimScratch> ssim;

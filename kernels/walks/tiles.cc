@@ -98,17 +98,15 @@ class TileRunner {
     constexpr int kLeft = kAnyGradient ? kHalo : 0;
     const int first_row = tile_.y_begin - (kAnyGradient ? kTapSpan : 0);
     const int end = tile_.x_begin + kBlockSamples + kHalo;
-    const int readable_begin = tile_.x_begin < kLeft ? 0 : tile_.x_begin - kLeft;
-    const int readable_end = end < geometry_.row_samples ? end : geometry_.row_samples;
     int slot = 0;  // of the two rows at hand in rings of twelve
     for (int y = first_row; y < tile_.y_end + kTapSpan; y += 2, slot = slot == 10 ? 0 : slot + 2) {
       for (int k = 0; k < 2; ++k) {
         if (y + k < 0 || y + k >= geometry_.rows) continue;
-        Prefetch(y + k + kPrefetchRows, readable_begin, readable_end);
+        Prefetch(y + k + kPrefetchRows, tile_.x_begin - kLeft, end);
         float* reference = scratch_.reference[(slot + k) % kDepth];
         float* distorted = scratch_.distorted[(slot + k) % kDepth];
-        reference_.Load(tile_.plane, y + k, tile_.x_begin - kLeft, end, reference);
-        distorted_.Load(tile_.plane, y + k, tile_.x_begin - kLeft, end, distorted);
+        reference_.LoadFilled(tile_.plane, y + k, tile_.x_begin - kLeft, end, reference);
+        distorted_.LoadFilled(tile_.plane, y + k, tile_.x_begin - kLeft, end, distorted);
         if (tile_.y_begin <= y + k && y + k < tile_.y_end) PointwiseRows(y + k, reference + kLeft, distorted + kLeft);
       }
       SsimRows<kDepth, kLeft>(y, slot, first_row);

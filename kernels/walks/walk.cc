@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <new>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "kernels/base/parallel.h"
 #include "kernels/walks/ms_ssim.h"
 #include "kernels/walks/pointwise_score.h"
+#include "kernels/walks/ssim_border.h"
 #include "kernels/walks/tile.h"
 
 namespace likeness {
@@ -45,18 +47,19 @@ TileScratch& ThreadScratch(int ssim_count) {
   return owner.tile;
 }
 
-Geometry GeometryOf(const ImageView& image) {
+Geometry GeometryOf(const ImageView& image, SsimBorder border) {
   Geometry geometry;
+  geometry.border = border;
   const bool planar = image.layout == Layout::kChw && image.channels > 1;
   geometry.planes = planar ? image.channels : 1;
   geometry.tap_distance = planar ? 1 : image.channels;
-  geometry.rows = image.height;
-  geometry.row_samples = image.width * geometry.tap_distance;
+  geometry.rows = image.height + 2 * geometry.border_rows();
+  geometry.row_samples = image.width * geometry.tap_distance + 2 * geometry.border_samples();
   geometry.block_count = (geometry.row_samples + kBlockSamples - 1) / kBlockSamples;
   // Bands of equal height, so that no last one consists mostly of rows that it repeats.
-  const int bands = std::max(1, (image.height + kBandRows / 2) / kBandRows);
-  geometry.band_rows = ((image.height + bands - 1) / bands + 1) / 2 * 2;
-  geometry.band_count = (image.height + geometry.band_rows - 1) / geometry.band_rows;
+  const int bands = std::max(1, (geometry.rows + kBandRows / 2) / kBandRows);
+  geometry.band_rows = ((geometry.rows + bands - 1) / bands + 1) / 2 * 2;
+  geometry.band_count = (geometry.rows + geometry.band_rows - 1) / geometry.band_rows;
   return geometry;
 }
 
@@ -116,8 +119,8 @@ void Prepare(const PointwiseWalk& walk, const Geometry& geometry, PreparedWalk* 
   prepared->gradient_scale = static_cast<float>(GradientScale(walk, static_cast<double>(geometry.sample_count())));
 }
 
-void ShapeOutputs(const ImageView& image, WalkRequest* request, PreparedWalk* prepared) {
-  const int span = prepared->is_ssim ? kTapSpan : 0;
+void ShapeOutputs(const ImageView& image, SsimBorder border, WalkRequest* request, PreparedWalk* prepared) {
+  const int span = prepared->is_ssim && border == SsimBorder::kInside ? kTapSpan : 0;
   if (request->want_map) {
     prepared->map = ShapeLike(image, image.width - span, image.height - span, span / 2, &request->map);
   } else {
@@ -181,18 +184,20 @@ void Finish(const PointwiseWalk& walk, const Geometry& geometry, const PreparedW
   }
 }
 
-void RunTogether(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
+// Requests that see the same beyond the image.
+void RunTogether(const WalkTable& table, const ImageView& reference, const ImageView& distorted, SsimBorder border,
                  absl::Span<WalkRequest* const> requests) {
   if (requests.empty()) return;
   TileJob job;
   job.reference = &reference;
   job.distorted = &distorted;
-  job.geometry = GeometryOf(distorted);
+  job.geometry = GeometryOf(distorted, border);
   job.needs_values = false;
   const Geometry& geometry = job.geometry;
 
   const bool same_bytes = SameBytes(reference, distorted);
   std::vector<PreparedWalk> prepared(requests.size());
+  std::vector<std::unique_ptr<float[]>> border_gradients;
   for (std::size_t k = 0; k < requests.size(); ++k) {
     PreparedWalk& walk = prepared[k];
     if (const auto* ssim = std::get_if<SsimWalk>(&requests[k]->walk)) {
@@ -201,7 +206,11 @@ void RunTogether(const WalkTable& table, const ImageView& reference, const Image
       Prepare(std::get<PointwiseWalk>(requests[k]->walk), geometry, &walk);
     }
     walk.integer_score = same_bytes && !walk.is_ssim && HasIntegerTerm(walk.term);
-    ShapeOutputs(distorted, requests[k], &walk);
+    ShapeOutputs(distorted, border, requests[k], &walk);
+    if (border == SsimBorder::kMirrored && walk.gradient != nullptr) {
+      border_gradients.emplace_back(new float[static_cast<std::size_t>(BorderGradientCount(geometry))]);
+      walk.border_gradient = border_gradients.back().get();
+    }
     job.needs_values |= !walk.integer_score || walk.map != nullptr || walk.gradient != nullptr;
     job.ssim_count += walk.is_ssim ? 1 : 0;
     job.has_ssim_gradient |= walk.is_ssim && walk.gradient != nullptr;
@@ -246,6 +255,7 @@ void RunTogether(const WalkTable& table, const ImageView& reference, const Image
       sum = !walk.is_ssim && walk.term == PointwiseLoss::kMaximum ? std::max(sum, partial) : sum + partial;
     }
     if (walk.is_ssim) {
+      if (walk.border_gradient != nullptr) FoldBorder(geometry, walk);
       const auto& ssim = std::get<SsimWalk>(requests[k]->walk);
       requests[k]->score = ssim.scale * (sum / static_cast<double>(geometry.map_sample_count())) + ssim.offset;
     } else {
@@ -320,15 +330,16 @@ std::int64_t WalkWorkspaceBytes(const WalkRequest& request, const ImageView& dis
 
 void RunWalks(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
               absl::Span<WalkRequest* const> requests, std::byte* workspace) {
-  std::vector<WalkRequest*> together;
+  std::map<SsimBorder, std::vector<WalkRequest*>> together;
   for (WalkRequest* request : requests) {
     if (std::holds_alternative<MsSsimWalk>(request->walk)) {
       walks::RunMsSsim(table, reference, distorted, workspace, request);
     } else {
-      together.push_back(request);
+      const auto* ssim = std::get_if<SsimWalk>(&request->walk);
+      together[ssim != nullptr ? ssim->border : SsimBorder::kInside].push_back(request);
     }
   }
-  walks::RunTogether(table, reference, distorted, together);
+  for (const auto& [border, alike] : together) walks::RunTogether(table, reference, distorted, border, alike);
 }
 
 }  // namespace likeness

@@ -1,10 +1,10 @@
 // Fused walks: metrics whose whole computation is one pass over the pixels, or, of MS-SSIM, one over each scale.
 //
 // A walk is an optimisation of a metric's program and is tested against the same definitions. All walks of one call
-// but MS-SSIM read the images once: the driver cuts the images in tiles, by shape only, converts each row of a tile to
-// float once and hands it to every walk. A walk never knows who rides along, so its score, map and gradient have the
-// same bits alone, in company, and on any number of threads, and its score does not depend on which outputs are asked
-// for.
+// that see the same beyond the image read it once, but for MS-SSIM: the driver cuts the images in tiles, by shape only,
+// converts each row of a tile to float once and hands it to every walk. A walk never knows who rides along, so its
+// score, map and gradient have the same bits alone, in company, and on any number of threads, and its score does not
+// depend on which outputs are asked for.
 //
 // Values are sample / value_of_one in float32. Scores are sums of float32 terms, gathered in double in a fixed order.
 // Where both images are uint8 on the same scale, the mean, square, sign and maximum of the error are sums of integers,

@@ -32,8 +32,15 @@ struct PointwiseWalk {
   double cap = std::numeric_limits<double>::infinity();  // kPsnr only; the gradient is 0 where the cap holds
 };
 
-// SSIM as Wang et al. define it: 11 Gaussian taps a side, windows that lie inside the image only, each channel by
-// itself, the mean over all windows and channels. The map is (width - 10) x (height - 10) at offset (5, 5).
+// What a window of SSIM finds beyond the image.
+enum class SsimBorder {
+  kInside,    // none gets there: the map is (width - 10) x (height - 10) at offset (5, 5)
+  kMirrored,  // the image, mirrored about its outermost pixels; the map has the image's size
+  kZero,      // zeros; likewise
+};
+
+// SSIM as Wang et al. define it: 11 Gaussian taps a side, each channel by itself, the mean over all windows and
+// channels.
 //
 // Score, map and gradient are those of scale * SSIM + offset, so that (1 - SSIM) / 2 needs no second pass.
 struct SsimWalk {
@@ -42,6 +49,7 @@ struct SsimWalk {
   double k2 = 0.03;
   double scale = 1.0;
   double offset = 0.0;
+  SsimBorder border = SsimBorder::kInside;
 };
 
 // MS-SSIM as piq has it (kernels/metrics/ms_ssim): the same windows at five scales. It has no map.
@@ -86,5 +94,11 @@ struct WalkRequest {
   // d score / d distorted, distorted on the [0, 1] scale.
   Tensor gradient;
 };
+
+// Not yet SSIM whose windows reach beyond the image.
+inline bool RunsOnCuda(const WalkRequest& request) {
+  const auto* ssim = std::get_if<SsimWalk>(&request.walk);
+  return ssim == nullptr || ssim->border == SsimBorder::kInside;
+}
 
 }  // namespace likeness

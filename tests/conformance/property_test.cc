@@ -154,6 +154,44 @@ TEST_P(Property, BatchAndThreadsChangeNoBit) {
   }
 }
 
+double LargestDifference(const Tensor& a, const Tensor& b) {
+  EXPECT_EQ(a.sample_count(), b.sample_count());
+  double largest = 0.0;
+  for (std::int64_t i = 0; i < a.sample_count(); ++i)
+    largest = std::max(largest, std::fabs(double{a.data[i]} - b.data[i]));
+  return largest;
+}
+
+// The walk has no clamps, the programs of some conventions have: on flat ground, where rounding reaches them, in one
+// image, in both, in both equally. Tolerances are those of tests/unit/walk_test.cc.
+TEST_P(Property, WalksOfSsimNeedNoClamps) {
+  const Image flat = Constant(61, 47, 77), scene = ScenePair(61, 47).distorted;
+  std::vector<Pair> pairs;
+  pairs.push_back({Constant(61, 47, 77), WithNoise(flat, 40, 1)});
+  pairs.push_back({WithNoise(flat, 40, 2), Constant(61, 47, 77)});
+  pairs.push_back({Constant(61, 47, 77), Constant(61, 47, 79)});
+  pairs.push_back(RandomFloatPair(61, 47, 3, 3, true));
+  pairs.push_back(CopyOf(scene));
+  for (const Pair& pair : pairs) {
+    for (const char* id : {"ssim", "ssim:torchmetrics", "ssim:faceswap", "ssim:kornia", "ssim:fused_ssim", "dssim",
+                           "dssim:one_minus", "dssim:faceswap", "dssim:kornia"}) {
+      SCOPED_TRACE(id);
+      const MetricRequest request = Request(id, {}, true, true);
+      const auto score = [&](const Scorer& by) {
+        return ScoreOne(by, request, pair.reference.view(), pair.distorted.view());
+      };
+      const MetricResult walk = score(scorer()), program = score(ScorerFor("oracle", false));
+      EXPECT_NEAR(walk.score, program.score, 1e-6);
+      EXPECT_LT(LargestDifference(walk.map, program.map), 5e-5);
+      double largest = 0.0;
+      for (std::int64_t i = 0; i < program.gradient.sample_count(); ++i) {
+        largest = std::max(largest, std::fabs(double{program.gradient.data[i]}));
+      }
+      EXPECT_LE(LargestDifference(walk.gradient, program.gradient), 5e-4 * largest);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sets, Property, ::testing::ValuesIn(AllInstructionSets()));
 
 }  // namespace

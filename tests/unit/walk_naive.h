@@ -109,7 +109,8 @@ inline NaiveResult NaivePointwise(const PointwiseWalk& walk, const Planes& r, co
   return result;
 }
 
-inline NaiveResult NaiveSsim(const SsimWalk& walk, const Planes& r, const Planes& d) {
+// SSIM whose windows lie inside of the planes.
+inline NaiveResult NaiveSsimInside(const SsimWalk& walk, const Planes& r, const Planes& d) {
   double taps[11], sum = 0.0;
   for (int i = 0; i < 11; ++i) sum += taps[i] = std::exp(-(i - 5) * (i - 5) / (2 * walk.sigma * walk.sigma));
   for (double& tap : taps) tap /= sum;
@@ -153,6 +154,36 @@ inline NaiveResult NaiveSsim(const SsimWalk& walk, const Planes& r, const Planes
     }
   }
   result.score = walk.scale * result.score + walk.offset;
+  return result;
+}
+
+// Where the planes are filled up by five pixels a side: the image's pixel that lies at (y, x), or none.
+template <typename Use>
+void ForEachFilled(const SsimWalk& walk, const Planes& image, const Use& use) {
+  const auto inside = [](int i, int size) { return i < 0 ? -i : i >= size ? 2 * size - 2 - i : i; };
+  for (int c = 0; c < image.channels; ++c) {
+    for (int y = -5; y < image.height + 5; ++y) {
+      for (int x = -5; x < image.width + 5; ++x) {
+        const int from_y = inside(y, image.height), from_x = inside(x, image.width);
+        if (walk.border == SsimBorder::kMirrored || (from_y == y && from_x == x)) use(c, y + 5, x + 5, from_y, from_x);
+      }
+    }
+  }
+}
+
+inline NaiveResult NaiveSsim(const SsimWalk& walk, const Planes& r, const Planes& d) {
+  if (walk.border == SsimBorder::kInside) return NaiveSsimInside(walk, r, d);
+  Planes filled_r(r.width + 10, r.height + 10, r.channels), filled_d = filled_r;
+  ForEachFilled(walk, r, [&](int c, int y, int x, int from_y, int from_x) {
+    filled_r.at(c, y, x) = r.at(c, from_y, from_x);
+    filled_d.at(c, y, x) = d.at(c, from_y, from_x);
+  });
+  NaiveResult result = NaiveSsimInside(walk, filled_r, filled_d);
+  Planes gradient(r.width, r.height, r.channels);
+  ForEachFilled(walk, r, [&](int c, int y, int x, int from_y, int from_x) {
+    gradient.at(c, from_y, from_x) += result.gradient.at(c, y, x);
+  });
+  result.gradient = gradient;
   return result;
 }
 

@@ -37,6 +37,8 @@ WalkRequest Ssim(SsimWalk ssim = {}) {
   return request;
 }
 
+constexpr SsimBorder kBorders[] = {SsimBorder::kInside, SsimBorder::kMirrored, SsimBorder::kZero};
+
 WalkRequest WithOutputs(WalkRequest request) {
   request.want_map = request.want_gradient = true;
   return request;
@@ -66,6 +68,9 @@ std::vector<WalkRequest> AllRequests() {
   std::vector<WalkRequest> requests = PointwiseRequests();
   requests.push_back(Ssim());
   requests.push_back(Ssim({.k2 = 0.05, .scale = -0.5, .offset = 0.5}));
+  requests.push_back(Ssim({.border = SsimBorder::kMirrored}));
+  requests.push_back(Ssim({.sigma = 2.5, .scale = -1.0, .offset = 1.0, .border = SsimBorder::kMirrored}));
+  requests.push_back(Ssim({.border = SsimBorder::kZero}));
   return requests;
 }
 
@@ -140,7 +145,7 @@ void ExpectNearNaive(absl::string_view isa, const Pair& pair, WalkRequest reques
   EXPECT_LT(TensorError(actual.map, expected.map, ssim ? 1.0 : 1e-30), ssim ? 5e-5 : 3e-5) << where << " map";
   EXPECT_LT(TensorError(actual.gradient, expected.gradient), ssim ? 5e-4 : 3e-5) << where << " gradient";
   EXPECT_EQ(actual.gradient.layout, pair.distorted.view.layout);
-  EXPECT_EQ(actual.map.offset_x, ssim ? 5 : 0);
+  EXPECT_EQ(actual.map.offset_x, ssim && std::get<SsimWalk>(actual.walk).border == SsimBorder::kInside ? 5 : 0);
 }
 
 TEST_P(WalkTest, EveryTypeAndLayoutIsNearTheNaiveVersion) {
@@ -164,12 +169,12 @@ TEST_P(WalkTest, EveryTypeAndLayoutIsNearTheNaiveVersion) {
 TEST_P(WalkTest, LargeOddImageIsNearTheNaiveVersion) {
   for (const Layout layout : {Layout::kHwc, Layout::kChw}) {
     const Pair pair = GoldenPair(301, 197, 3, PixelType::kUint8, layout);
-    ExpectNearNaive(GetParam(), pair, Ssim(), "301x197");
+    for (const SsimBorder border : kBorders) ExpectNearNaive(GetParam(), pair, Ssim({.border = border}), "301x197");
     ExpectNearNaive(GetParam(), pair, Pointwise(PointwiseLoss::kMeanSquare), "301x197");
     ExpectNearNaive(GetParam(), pair, Pointwise(PointwiseLoss::kHuber, 0.05), "301x197");
   }
   const Pair tall = GoldenPair(47, 391, 3, PixelType::kFloat32, Layout::kHwc);
-  ExpectNearNaive(GetParam(), tall, Ssim(), "47x391");
+  for (const SsimBorder border : kBorders) ExpectNearNaive(GetParam(), tall, Ssim({.border = border}), "47x391");
   // The map ends before the last block begins, by as much as it can: its gradient comes from the left alone.
   for (const int width : {43, 44, 46, 53, 86}) {
     ExpectNearNaive(GetParam(), GoldenPair(width, 13, 3, PixelType::kUint8, Layout::kHwc), Ssim(), "narrow");
@@ -177,6 +182,19 @@ TEST_P(WalkTest, LargeOddImageIsNearTheNaiveVersion) {
   for (const int width : {128, 129, 133, 138, 139}) {
     ExpectNearNaive(GetParam(), GoldenPair(width, 13, 1, PixelType::kUint8, Layout::kHwc), Ssim(), "narrow");
   }
+}
+
+// Blocks end before, within and after what is mirrored on the right; images so low that a row is mirrored both ways.
+TEST_P(WalkTest, BordersOfEveryWidthAreNearTheNaiveVersion) {
+  for (const auto& [channels, widths] : {std::pair(3, std::pair(30, 48)), std::pair(1, std::pair(116, 140))}) {
+    for (int width = widths.first; width < widths.second; ++width) {
+      const Pair pair = GoldenPair(width, 11, channels, PixelType::kUint8, Layout::kHwc);
+      ExpectNearNaive(GetParam(), pair, Ssim({.border = SsimBorder::kMirrored}), absl::StrCat(width, " mirrored"));
+      ExpectNearNaive(GetParam(), pair, Ssim({.border = SsimBorder::kZero}), absl::StrCat(width, " zeros"));
+    }
+  }
+  const Pair wide = GoldenPair(300, 11, 3, PixelType::kFloat16, Layout::kHwc);
+  ExpectNearNaive(GetParam(), wide, Ssim({.border = SsimBorder::kMirrored}), "300x11");
 }
 
 TEST_P(WalkTest, ThinImages) {
@@ -193,7 +211,7 @@ TEST_P(WalkTest, MixedTypesAndLayouts) {
       pair.reference = MakeImage(53, 29, 3, type, layout, ReferenceLevel);
       for (const Layout distorted : {Layout::kHwc, Layout::kChw}) {
         pair.distorted = GoldenPair(53, 29, 3, PixelType::kUint8, distorted).distorted;
-        ExpectNearNaive(GetParam(), pair, Ssim(), "mixed");
+        for (const SsimBorder border : kBorders) ExpectNearNaive(GetParam(), pair, Ssim({.border = border}), "mixed");
         ExpectNearNaive(GetParam(), pair, Pointwise(PointwiseLoss::kHuber, 0.05), "mixed");
         // Not its gradient: which samples tie for the maximum is a matter of the last bit here.
         EXPECT_NEAR(RunOne(GetParam(), pair, Pointwise(PointwiseLoss::kMaximum)),
@@ -231,6 +249,9 @@ TEST_P(WalkTest, GoldenValues) {
       0.0345138882);
   add("mbe", Pointwise(kMeanSigned), -0.0182552828, 1, 1, 6.78168e-06, -0.0166466144);
   add("piq ssim / sk wang", Ssim(), 0.750497423, 0.03790042, 7.104858, -1.19985e-05, 0.753046856);
+  add("torchmetrics ssim", Ssim({.border = SsimBorder::kMirrored}), 0.752736747, 0.0389843, 7.28496, -1.09293e-05,
+      0.738435531);
+  add("fused-ssim", Ssim({.border = SsimBorder::kZero}), 0.765462262, 0.04846045, 6.723271, -1.09293e-05, 0.796272346);
   const Pair a = GoldenPair(256, 192, 3, PixelType::kUint8, Layout::kHwc);
   const Pair b = GoldenPair(67, 45, 3, PixelType::kUint8, Layout::kHwc);
   for (GoldenRow& row : rows) {

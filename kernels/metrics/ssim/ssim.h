@@ -69,10 +69,17 @@ Output<tracked> RunSsim(T& t, const Planes<false>& reference, const Planes<track
   return MeanScore(t, index, offset, loss);
 }
 
-// The fused walk knows the one window of Wang et al.
-inline std::optional<WalkRequest> SsimWalkFor(const Settings& s, double scale, double offset) {
+// The fused walk has the Gaussian window, on the images as they come, and no clamps: variances fall below 0, and S
+// leaves [-1, 1], by rounding alone, so that all a clamp would change is rounding.
+inline std::optional<WalkRequest> SsimWalkFor(const Settings& s, const Linear& loss) {
+  const SsimConvention convention = ReadSsimConvention(s);
+  const SsimWindow& window = convention.window;
+  if (convention.pool_to_256 || convention.round_u8 || window.taps.size() != 11) return std::nullopt;
+  SsimBorder border = SsimBorder::kInside;
+  if (window.border == Border::kReflect101) border = SsimBorder::kMirrored;
+  if (window.border == Border::kZero) border = SsimBorder::kZero;
   WalkRequest request;
-  request.walk = SsimWalk{s.Number("sigma"), s.Number("k1"), s.Number("k2"), scale, offset};
+  request.walk = SsimWalk{s.Number("sigma"), s.Number("k1"), s.Number("k2"), loss.scale, loss.offset, border};
   return request;
 }
 
@@ -119,10 +126,7 @@ struct Ssim {
         {"kornia", "mirrored border", {}}};
     return info;
   }
-  static std::optional<WalkRequest> Walk(const Settings& s) {
-    if (s.convention() != "wang") return std::nullopt;
-    return SsimWalkFor(s, 1.0, 0.0);
-  }
+  static std::optional<WalkRequest> Walk(const Settings& s) { return SsimWalkFor(s, Linear{1.0, 0.0}); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& settings) {
     return RunSsim(t, r, d, settings);
@@ -144,11 +148,7 @@ struct Dssim {
     info.aliases = {{"faceswap/ssim", "faceswap"}};
     return info;
   }
-  static std::optional<WalkRequest> Walk(const Settings& s) {
-    if (s.convention() != "half" && s.convention() != "one_minus") return std::nullopt;
-    const Linear loss = LossOf(s);
-    return SsimWalkFor(s, loss.scale, loss.offset);
-  }
+  static std::optional<WalkRequest> Walk(const Settings& s) { return SsimWalkFor(s, LossOf(s)); }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& settings) {
     return RunSsim(t, r, d, settings, LossOf(settings));
