@@ -25,6 +25,9 @@ struct Product {
 struct Plus {
   LIKENESS_HD auto operator()(auto a, auto b) const { return a + b; }
 };
+struct Quotient {
+  LIKENESS_HD auto operator()(auto a, auto b) const { return a / b; }
+};
 struct AddScaled {
   double weight;
   LIKENESS_HD auto operator()(auto sum, auto x) const { return sum + x * weight; }

@@ -15,12 +15,6 @@ struct Weigh {
     return a * weight;
   }
 };
-struct DivideByWeight {
-  template <class A, class W>
-  LIKENESS_HD auto operator()(const A& a, const W& weight) const {
-    return a / weight;
-  }
-};
 
 // The pixels' weights as weights of a map's samples: resized (bilinear, no antialiasing) to the image that the map was
 // made from, where that was reduced first, and cut down to its valid part.
@@ -59,8 +53,23 @@ Output<tracked> MeanScore(T& t, const Planes<tracked>& map, int map_offset = 0, 
   if (t.wants_map()) out.map = Map(t, Weigh{}, out.map, weights);
   out.score = MapScalars(t, LossUnderWeights{loss}, mean(Map(t, Weigh{}, map, weights)), mean_weight);
   if (t.averaging() == Averaging::kOverPixels) return out;
-  out.score = MapScalars(t, DivideByWeight{}, out.score, mean_weight);
-  if (t.wants_map()) out.map = Map(t, DivideByWeight{}, out.map, mean_weight);
+  out.score = MapScalars(t, Quotient{}, out.score, mean_weight);
+  if (t.wants_map()) out.map = Map(t, Quotient{}, out.map, mean_weight);
+  return out;
+}
+
+// The same of the map f(in...), each channel by itself. Its planes are made only where a map or weights want them.
+template <class T, class F, class... In>
+Output<(In::kTracked || ...)> MappedScore(T& t, F f, int map_offset, const Linear& loss, const In&... in) {
+  if (!t.weights().empty()) return MeanScore(t, Map(t, f, in...), map_offset, loss);
+  const bool as_is = loss.scale == 1.0 && loss.offset == 0.0;
+  Output<(In::kTracked || ...)> out;
+  out.map_offset = map_offset;
+  out.score = MeanOf(t, ChannelMeans(t, f, in...));
+  if (!as_is) out.score = MapScalars(t, loss, out.score);
+  if (!t.wants_map()) return out;
+  out.map = Map(t, f, in.Detached()...);
+  if (!as_is) out.map = Map(t, loss, out.map);
   return out;
 }
 
@@ -87,7 +96,7 @@ class EnlargedSum {
   void AddMapped(double weight, F f, const First& first, const Rest&... rest) {
     const bool mean_is_enough = !weighted_ && (at_own_size_ || CountAlike(first.shape(), image_.width, image_.height));
     if (!mean_is_enough) return Add(Map(t_, f, first, rest...), weight);
-    AddMean(MeanOf(t_, PixelMeans(t_, f, first, rest...)), weight);
+    AddMean(MeanOf(t_, ChannelMeans(t_, f, first, rest...)), weight);
     if (t_.wants_map()) AddTo(map_, Enlarge(Map(t_, f, first.Detached(), rest.Detached()...)), weight);
   }
 

@@ -95,20 +95,23 @@ struct Gmsd {
                                      bool deviation) {
     const auto r = Respond(t, reference);
     const auto d = Respond(t, distorted);
-    const auto reduce = [&](const auto& f, const auto&... mean) {
+    const auto of_responses = [&](const auto& use) {
       if (reference.shape().channels == 1) {
-        return Map(t, f, mean..., r.vertical_second, d.vertical_second, r.horizontal_second, d.horizontal_second);
+        return use(r.vertical_second, d.vertical_second, r.horizontal_second, d.horizontal_second);
       }
-      return Map(t, f, mean..., r.vertical_first, d.vertical_first, r.vertical_second, d.vertical_second,
-                 r.horizontal_second, d.horizontal_second, r.horizontal_third, d.horizontal_third);
+      return use(r.vertical_first, d.vertical_first, r.vertical_second, d.vertical_second, r.horizontal_second,
+                 d.horizontal_second, r.horizontal_third, d.horizontal_third);
     };
-    const auto dissimilarity = reduce(MeanDissimilarity{});
-    if (!deviation) return MeanScore(t, dissimilarity);
+    Output<tracked> out = of_responses([&](const auto&... response) {
+      return MappedScore(t, MeanDissimilarity{}, 0, {1.0, 0.0}, response...);
+    });
+    if (!deviation) return out;
     // The distances from the mean add up to 0, and so does what would flow through it.
-    const auto variance = Mean(t, reduce(SpreadOfDissimilarity{}, Mean(t, dissimilarity.Detached())));
+    const auto spread = of_responses(
+        [&](const auto&... response) { return Map(t, SpreadOfDissimilarity{}, out.score.Detached(), response...); });
     const double count = 2.0 * static_cast<double>(reference.shape().count());
-    return {MapScalars(t, SampleDeviation{count}, variance), t.wants_map() ? dissimilarity.Detached() : Planes<false>(),
-            0};
+    out.score = MapScalars(t, SampleDeviation{count}, Mean(t, spread));
+    return out;
   }
 };
 

@@ -2,9 +2,9 @@
 
 #include "kernels/metrics/imae/imae_math.h"
 #include "kernels/metrics/mean_score.h"
-#include "kernels/metrics/pointwise/pointwise_math.h"
 #include "kernels/metrics/settings.h"
 #include "kernels/ops/map/map.h"
+#include "kernels/ops/pixel_means/pixel_means.h"
 
 LIKENESS_BEGIN_TARGET
 
@@ -31,9 +31,20 @@ struct Imae {
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
                              const Settings& settings) {
-    auto magnitude = Map(t, AbsoluteError{}, reference, distorted);
-    auto weight = Map(t, ImaeWeight{settings.Number("contrast")}, magnitude.Detached());
-    return MeanScore(t, Map(t, ImaeTerm{}, magnitude, weight, Mean(t, weight)));
+    const ImaeWeight weight{settings.Number("contrast")};
+    const auto means = PixelMeans(t, ImaeMeans{weight}, reference, distorted);
+    const int channels = reference.shape().channels;
+    std::vector<double> of_weights, of_terms;
+    for (int c = 0; c < channels; ++c) {
+      of_weights.insert(of_weights.end(), {1.0 / channels, 0.0});
+      of_terms.insert(of_terms.end(), {0.0, 1.0 / channels});
+    }
+    const Scalar<false> mean_weight = WeightedSum(t, means.Detached(), of_weights);
+    if (!t.weights().empty()) return MeanScore(t, Map(t, ImaeTerm{weight}, reference, distorted, mean_weight));
+    Output<tracked> out;
+    out.score = MapScalars(t, Quotient{}, WeightedSum(t, means, of_terms), mean_weight);
+    if (t.wants_map()) out.map = Map(t, ImaeTerm{weight}, reference, distorted.Detached(), mean_weight);
+    return out;
   }
 };
 

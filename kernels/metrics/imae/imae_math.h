@@ -13,6 +13,7 @@
 #pragma once
 
 #include "kernels/metrics/functors.h"
+#include "kernels/ops/map/map.h"
 
 LIKENESS_BEGIN_TARGET
 
@@ -26,9 +27,23 @@ struct ImaeWeight {
 
 // w |e| / mean(w).
 struct ImaeTerm {
-  template <class M, class W, class S>
-  LIKENESS_HD auto operator()(const M& magnitude, const W& weight, const S& mean_weight) const {
-    return magnitude * (weight / mean_weight);
+  ImaeWeight weight;
+  template <class R, class D, class S>
+  LIKENESS_HD auto operator()(const R& r, const D& d, const S& mean_weight) const {
+    const auto magnitude = Abs(d - r);
+    return magnitude * (weight(Value(magnitude)) / mean_weight);
+  }
+};
+
+// w and w |e|, for their means.
+struct ImaeMeans {
+  static constexpr int kChannels[] = {1, 1}, kOutputs = 2;
+  ImaeWeight weight;
+  LIKENESS_HD auto operator()(auto r, auto d) const {
+    const auto magnitude = Abs(d - r);
+    const auto w = weight(Value(magnitude));
+    using V = std::remove_cvref_t<decltype(magnitude)>;
+    return Pack<V, 2>{{V(w), magnitude * w}};
   }
 };
 

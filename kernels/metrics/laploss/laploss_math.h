@@ -17,7 +17,6 @@
 LIKENESS_BEGIN_TARGET
 
 struct BandOf {
-  static constexpr int kChannels[] = {1, 1}, kOutputs = 1;
   LIKENESS_HD auto operator()(auto x, auto blurred) const { return Abs(x - blurred); }
 };
 

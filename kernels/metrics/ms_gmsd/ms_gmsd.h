@@ -5,6 +5,7 @@
 #include "kernels/metrics/settings.h"
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/map/map.h"
+#include "kernels/ops/pixel_means/pixel_means.h"
 #include "kernels/ops/pool/pool.h"
 #include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/resample/resample.h"
@@ -85,7 +86,7 @@ struct MsGmsdc {
     // Chroma and means are linear: the chroma of the error is the error of the chroma.
     auto chroma = MapColor(t, ChromaIq{}, Map(t, Difference{}, reference, distorted), 2);
     for (int scale = 1; scale < kMsGmsdScales; ++scale) chroma = HalveForGmsd(t, chroma);
-    return {MapScalars(t, WithChroma{}, s, Mean(t, Map(t, Square{}, chroma))), Planes<false>(), 0};
+    return {MapScalars(t, WithChroma{}, s, MeanOf(t, ChannelMeans(t, Square{}, chroma))), Planes<false>(), 0};
   }
 };
 

@@ -5,6 +5,7 @@
 #include "kernels/metrics/ms_ssim/ms_ssim_math.h"
 #include "kernels/metrics/settings.h"
 #include "kernels/metrics/ssim/ssim_steps.h"
+#include "kernels/ops/pixel_means/pixel_means.h"
 #include "kernels/ops/pool/pool.h"
 #include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/resample/resample.h"
@@ -63,7 +64,7 @@ inline MsSsimConvention FaceswapMsSsim(const Shape& shape, bool spatial) {
   return convention;
 }
 
-// use(scale, map) with the map of cs at each scale, of S at the last.
+// use(scale, f, moments) with f of moments being cs at each scale, S at the last.
 template <class T, bool tracked, class Use>
 void ForEachScale(T& t, Planes<false> r, Planes<tracked> d, const MsSsimConvention& convention, Use use) {
   const auto pool = [&](auto image) {
@@ -85,10 +86,9 @@ void ForEachScale(T& t, Planes<false> r, Planes<tracked> d, const MsSsimConventi
     }
     const Moments<tracked> moments = LocalMoments(t, r, d, convention.window);
     if (scale == 4) {
-      use(scale, SsimMap(t, moments, convention.window));
+      use(scale, SsimIndexOf(convention.window), moments);
     } else {
-      auto map = ContrastStructureMap(t, moments, convention.window);
-      use(scale, convention.crop_cs ? Crop(t, map, 5) : map);
+      use(scale, ContrastStructureOf(convention.window), moments);
     }
   }
 }
@@ -98,8 +98,11 @@ template <class T, bool tracked>
 Scalar<tracked> MsSsimProduct(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
                               const MsSsimConvention& convention) {
   Scalar<tracked> product;
-  ForEachScale(t, reference, distorted, convention, [&](int scale, const Planes<tracked>& map) {
-    const auto mean = convention.over_channels ? Mean(t, map) : ChannelMean(t, map);
+  ForEachScale(t, reference, distorted, convention, [&](int scale, const auto& f, const Moments<tracked>& m) {
+    const bool cropped = convention.crop_cs && scale < 4;
+    auto mean = cropped ? ChannelMean(t, Crop(t, MomentsMap(t, f, m), 5))
+                        : ChannelMeans(t, f, m.mean_r, m.mean_d, m.square_r, m.square_d, m.product);
+    if (convention.over_channels) mean = MeanOf(t, mean);
     const auto factor = MapScalars(t, ReluPower{kMsSsimWeights[scale]}, mean);
     product = scale == 0 ? factor : MapScalars(t, Product{}, product, factor);
   });
@@ -111,9 +114,10 @@ template <class T, bool tracked>
 Planes<tracked> MsSsimProductMap(T& t, const Planes<false>& reference, const Planes<tracked>& distorted) {
   const Shape whole = reference.shape();
   Planes<tracked> factors[5];
-  ForEachScale(t, reference, distorted, FaceswapMsSsim(whole, true), [&](int scale, const Planes<tracked>& map) {
-    factors[scale] = ResizeBilinear(t, map, whole.width, whole.height);
-  });
+  ForEachScale(t, reference, distorted, FaceswapMsSsim(whole, true),
+               [&](int scale, const auto& f, const Moments<tracked>& m) {
+                 factors[scale] = ResizeBilinear(t, MomentsMap(t, f, m), whole.width, whole.height);
+               });
   return Map(t, ScaleProduct{}, factors[0], factors[1], factors[2], factors[3], factors[4]);
 }
 

@@ -5,8 +5,8 @@
 #include "kernels/metrics/settings.h"
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/map/map.h"
+#include "kernels/ops/pixel_means/pixel_means.h"
 #include "kernels/ops/pyramid/pyramid.h"
-#include "kernels/ops/reduce/reduce.h"
 
 LIKENESS_BEGIN_TARGET
 
@@ -48,11 +48,15 @@ struct Nlpd {
       };
       const auto band_r = band_of(r);
       const auto band_d = band_of(d);
-      const auto squared =
-          Map(t, NormalizedDifference{kNlpdConstants[level].sigma}, band_r, around(band_r), band_d, around(band_d));
-      const auto distance = MapScalars(t, SquareRoot{}, Mean(t, squared));
+      const NormalizedDifference squared{kNlpdConstants[level].sigma};
+      const auto around_r = around(band_r);
+      const auto around_d = around(band_d);
+      const auto mean = ChannelMeans(t, squared, band_r, around_r, band_d, around_d);
+      const auto distance = MapScalars(t, SquareRoot{}, mean);
       out.score = level == 0 ? distance : MapScalars(t, Plus{}, out.score, distance);
-      if (level == 0 && t.wants_map()) out.map = Map(t, SquareRoot{}, squared.Detached());
+      if (level == 0 && t.wants_map()) {
+        out.map = Map(t, SquareRoot{}, Map(t, squared, band_r, around_r, band_d.Detached(), around_d.Detached()));
+      }
     }
     out.score = MapScalars(t, Linear{1.0 / kNlpdLevels, 0.0}, out.score);
     return out;

@@ -39,11 +39,17 @@ struct PixelGradientDiff {
     auto error = Map(t, Difference{}, reference, distorted);
     if (head) error = Permute(t, error, kHead);
     const auto derivative = [&](const Kernel& kernel) { return Correlate(t, error, kernel, Border::kReplicate); };
-    auto loss =
-        Map(t, PixelGradientLoss{}, derivative(CentralDifference()), derivative(Transposed(CentralDifference())),
-            derivative(SecondDifference()), derivative(Transposed(SecondDifference())), derivative(CrossDifference()));
-    if (head) loss = Permute(t, loss, Inverse(kHead));
-    return MeanScore(t, loss);
+    const auto score = [&](const auto&... derivatives) {
+      const PixelGradientLoss loss;
+      if (!head) return MappedScore(t, loss, 0, {1.0, 0.0}, derivatives...);
+      if (!t.weights().empty()) return MeanScore(t, Permute(t, Map(t, loss, derivatives...), Inverse(kHead)));
+      Output<tracked> out = MappedScore(t, loss, 0, {1.0, 0.0}, derivatives...);
+      if (t.wants_map()) out.map = Permute(t, out.map, Inverse(kHead));
+      return out;
+    };
+    return score(derivative(CentralDifference()), derivative(Transposed(CentralDifference())),
+                 derivative(SecondDifference()), derivative(Transposed(SecondDifference())),
+                 derivative(CrossDifference()));
   }
 };
 

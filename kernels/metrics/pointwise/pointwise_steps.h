@@ -22,11 +22,11 @@ inline MetricInfo PointwiseInfo(const char* id, const char* summary, const char*
   return info;
 }
 
-// Map f, then the loss of its mean.
+// The loss of the mean of f.
 template <class T, class F, bool tracked>
 Output<tracked> MeanOfMap(T& t, F f, const Planes<false>& reference, const Planes<tracked>& distorted,
                           const Linear& loss = {1.0, 0.0}) {
-  return MeanScore(t, Map(t, f, reference, distorted), 0, loss);
+  return MappedScore(t, f, 0, loss, reference, distorted);
 }
 
 // The walk that computes a loss of the family in one pass, with all others that are asked for.

@@ -1,6 +1,7 @@
 // Errors relative to the reference: one line of program each.
 #pragma once
 
+#include "kernels/metrics/pointwise/pointwise_math.h"
 #include "kernels/metrics/pointwise/pointwise_steps.h"
 #include "kernels/metrics/relative/relative_math.h"
 #include "kernels/ops/correlate/correlate.h"
@@ -26,6 +27,15 @@ struct Mape {
   }
 };
 
+// mean |e| over a denominator of the whole picture.
+template <class T, bool tracked>
+Output<tracked> Scaled(T& t, const Planes<false>& r, const Planes<tracked>& d, const Scalar<false>& denominator) {
+  Output<tracked> out = MeanOfMap(t, AbsoluteError{}, r, d);
+  out.score = MapScalars(t, Quotient{}, out.score, denominator);
+  if (t.wants_map()) out.map = Map(t, Quotient{}, out.map, denominator);
+  return out;
+}
+
 struct WMape {
   static MetricInfo Info() {
     MetricInfo info = PointwiseInfo("wmape", "Weighted mean absolute percentage error: sum |e| / sum |r|.",
@@ -37,9 +47,8 @@ struct WMape {
   }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings&) {
-    const double count = static_cast<double>(r.shape().count());
-    const auto mean = MapScalars(t, FlooredOver{kRelativeFloor, count}, Sum(t, Map(t, AbsoluteValue{}, r)));
-    return MeanScore(t, Map(t, ScaledAbsoluteError{}, r, d, mean));
+    const double floor = kRelativeFloor / static_cast<double>(r.shape().count());
+    return Scaled(t, r, d, MapScalars(t, AtLeast{floor}, MeanOf(t, ChannelMeans(t, AbsoluteValue{}, r))));
   }
 };
 
@@ -77,30 +86,29 @@ struct Mase {
 
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
-    const auto naive = s.convention() == "mean_naive" ? MeanNaive(t, r) : SpatialNaive(t, r);
-    return MeanScore(t, Map(t, ScaledAbsoluteError{}, r, d, naive));
+    return Scaled(t, r, d, s.convention() == "mean_naive" ? MeanNaive(t, r) : SpatialNaive(t, r));
   }
 
  private:
   template <class T>
   static Scalar<false> MeanNaive(T& t, const Planes<false>& r) {
-    const auto deviation = Mean(t, Map(t, DeviationFrom{}, r, Mean(t, r)));
-    return MapScalars(t, FlooredOver{kMaseFloor, 1.0}, deviation);
+    return MapScalars(t, AtLeast{kMaseFloor}, Mean(t, Map(t, DeviationFrom{}, r, Mean(t, r))));
   }
 
   template <class T>
   static Scalar<false> SpatialNaive(T& t, const Planes<false>& r) {
     const Shape& shape = r.shape();
     const Kernel across{{{{1.0}, {-1.0, 1.0}}}};
-    const auto sum = [&](const Kernel& kernel) {
-      return Sum(t, Map(t, AbsoluteValue{}, Correlate(t, r, kernel, Border::kValid)));
+    const auto mean = [&](const Kernel& kernel) {
+      return MeanOf(t, ChannelMeans(t, AbsoluteValue{}, Correlate(t, r, kernel, Border::kValid)));
     };
-    const auto pairs = [](int along, int other) { return static_cast<double>(along - 1) * other; };
-    const double count = shape.channels * (pairs(shape.width, shape.height) + pairs(shape.height, shape.width));
     // A line of pixels has neighbours one way only.
-    if (shape.height == 1) return MapScalars(t, PooledMean{count}, sum(across));
-    if (shape.width == 1) return MapScalars(t, PooledMean{count}, sum(Transposed(across)));
-    return MapScalars(t, PooledMean{count}, sum(across), sum(Transposed(across)));
+    if (shape.height == 1) return MapScalars(t, AtLeast{kMaseFloor}, mean(across));
+    if (shape.width == 1) return MapScalars(t, AtLeast{kMaseFloor}, mean(Transposed(across)));
+    const auto pairs = [](int along, int other) { return static_cast<double>(along - 1) * other; };
+    const double share = 1.0 / (1.0 + pairs(shape.height, shape.width) / pairs(shape.width, shape.height));
+    const auto pooled = MapScalars(t, PooledMean{share}, mean(across), mean(Transposed(across)));
+    return MapScalars(t, AtLeast{kMaseFloor}, pooled);
   }
 };
 

@@ -38,25 +38,20 @@ struct SymmetricPercentageError {
   }
 };
 
-// |e| over a denominator of the whole picture.
-struct ScaledAbsoluteError {
-  LIKENESS_HD auto operator()(auto r, auto d, auto denominator) const { return Abs(d - r) / denominator; }
-};
-
 struct DeviationFrom {
   LIKENESS_HD auto operator()(auto x, auto center) const { return Abs(x - center); }
 };
 
-// On scalars: max(x, floor) / divisor.
-struct FlooredOver {
-  double floor, divisor;
-  LIKENESS_HD auto operator()(auto x) const { return Max(x, floor) * (1.0 / divisor); }
+// On scalars.
+struct AtLeast {
+  double floor;
+  LIKENESS_HD auto operator()(auto x) const { return Max(x, floor); }
 };
 
-// On scalars: sums over `count` terms in all, as their mean, at least kMaseFloor.
+// On scalars: the mean over two sets of terms, of which the first has this share.
 struct PooledMean {
-  double count;
-  LIKENESS_HD auto operator()(auto... sums) const { return Max((sums + ...) * (1.0 / count), double{kMaseFloor}); }
+  double share;
+  LIKENESS_HD auto operator()(auto first, auto second) const { return first * share + second * (1.0 - share); }
 };
 
 LIKENESS_END_TARGET

@@ -62,11 +62,11 @@ Output<tracked> RunSsim(T& t, const Planes<false>& reference, const Planes<track
     if (convention.round_u8) image = Map(t, RoundTo255{}, image);
     return convention.pool_to_256 ? MeanPool(t, image, Factor256(image.shape())) : image;
   };
-  auto index =
-      SsimMap(t, LocalMoments(t, prepare(reference), prepare(distorted), convention.window), convention.window);
+  const auto m = LocalMoments(t, prepare(reference), prepare(distorted), convention.window);
   const int offset =
       convention.window.border == Border::kValid ? static_cast<int>(convention.window.taps.size()) / 2 : 0;
-  return MeanScore(t, index, offset, loss);
+  return MappedScore(t, SsimIndexOf(convention.window), offset, loss, m.mean_r, m.mean_d, m.square_r, m.square_d,
+                     m.product);
 }
 
 // The fused walk has the Gaussian window, on the images as they come, and no clamps: variances fall below 0, and S

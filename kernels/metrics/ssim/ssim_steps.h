@@ -33,16 +33,13 @@ inline SsimTerms TermsOf(const SsimWindow& window) {
   return {window.c1, window.c2, window.covariance_factor, window.offset, window.clamp};
 }
 
-template <class T, bool tracked>
-Planes<tracked> SsimMap(T& t, const Moments<tracked>& m, const SsimWindow& window) {
-  return Map(t, SsimIndex{TermsOf(window), window.relu_cs, window.clamp_index}, m.mean_r, m.mean_d, m.square_r,
-             m.square_d, m.product);
-}
+// Functors of all moments, in their order.
+inline SsimIndex SsimIndexOf(const SsimWindow& window) { return {TermsOf(window), window.relu_cs, window.clamp_index}; }
+inline ContrastStructure ContrastStructureOf(const SsimWindow& window) { return {TermsOf(window), window.relu_cs}; }
 
-template <class T, bool tracked>
-Planes<tracked> ContrastStructureMap(T& t, const Moments<tracked>& m, const SsimWindow& window) {
-  return Map(t, ContrastStructure{TermsOf(window), window.relu_cs}, m.mean_r, m.mean_d, m.square_r, m.square_d,
-             m.product);
+template <class T, class F, bool tracked>
+Planes<tracked> MomentsMap(T& t, const F& f, const Moments<tracked>& m) {
+  return Map(t, f, m.mean_r, m.mean_d, m.square_r, m.square_d, m.product);
 }
 
 // max(1, round(shorter side / 256)), half to even.

@@ -1,15 +1,16 @@
 // PixelMeans: means over the pixels of maths on several channels of several images, which are never stored as planes.
 //
-//   PixelMeans(t, f, a, b, ...)   one scalar value for each number that f(a, b, ...) returns
-//   WeightedSum(t, x, weights)    of a scalar's values
+//   PixelMeans(t, f, a, b, ...)    one scalar value for each number that f(a, b, ...) returns
+//   ChannelMeans(t, f, a, b, ...)  f runs on every channel by itself, as in Map: one scalar value a channel
+//   WeightedSum(t, x, weights)     of a scalar's values
 //
 // f takes from each input one number, or a Pack of them, and returns a number or a Pack:
 //
 //   static constexpr int kChannels[]   how many channels f takes from each input
 //   static constexpr int kOutputs      how many numbers f returns
 //
-// Inputs that hold several such groups of channels, one after another, are worked through group by group: a functor of
-// one channel runs on every channel of an image, and result i of group g is value g * kOutputs + i.
+// Inputs that hold several such groups of channels, one after another, are worked through group by group, and result i
+// of group g is value g * kOutputs + i.
 //
 // The adjoint runs f once more on Dual numbers with one partial for each channel of each tracked input.
 #pragma once
@@ -18,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/base/target.h"
 #include "kernels/ops/map/map.h"
 
 namespace likeness {
@@ -77,3 +79,24 @@ Scalar<tracked> WeightedSum(T& t, const Scalar<tracked>& x, std::vector<double> 
 }
 
 }  // namespace likeness
+
+LIKENESS_BEGIN_TARGET
+
+// f of one channel of each input.
+template <class F, class Index>
+struct OfOneChannel;
+template <class F, std::size_t... i>
+struct OfOneChannel<F, std::index_sequence<i...>> {
+  static constexpr int kChannels[] = {(static_cast<void>(i), 1)...};
+  static constexpr int kOutputs = 1;
+  F f;
+
+  LIKENESS_HD auto operator()(const auto&... x) const { return f(x...); }
+};
+
+template <class T, class F, class... In>
+auto ChannelMeans(T& t, F f, const In&... in) {
+  return PixelMeans(t, OfOneChannel<F, std::index_sequence_for<In...>>{f}, in...);
+}
+
+LIKENESS_END_TARGET
