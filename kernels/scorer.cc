@@ -48,6 +48,11 @@ struct Scorer::Impl {
   void ScoreOnDevice(absl::Span<PairJob* const> jobs);
   // Computes exactly what left the range of 16 bits.
   static void ScoreAnew(const Scorer& scorer, absl::Span<PairJob* const> jobs);
+  template <class Wanted, class Change, class Take>
+  static void ScoreSome(const Scorer& scorer, PairJob& job, const Wanted& wanted, const Change& change,
+                        const Take& take);
+  // By their programs, the maps of metrics whose walks make none.
+  static void AddMaps(const Scorer& scorer, absl::Span<PairJob* const> jobs);
 #if defined(LIKENESS_ENABLE_CUDA)
   absl::Status StartDevices();
 #endif
@@ -178,10 +183,7 @@ void Scorer::Impl::ScoreOnDevice(absl::Span<PairJob* const> jobs) {
       const ResolvedMetric& metric = job->metrics[i];
       if (!OnDevice(metric) || !job->results[i].status.ok()) continue;
       pair.metrics.push_back(static_cast<int>(i));
-      auto& walk = pair.walks.emplace_back();
-      if (auto request = WalkOf(metric, job->reference, job->distorted, job->weights.data != nullptr)) {
-        walk = request->walk;
-      }
+      pair.walks.push_back(WalkOf(metric, job->reference, job->distorted, job->weights.data != nullptr));
     }
     if (!pair.metrics.empty()) pairs.push_back(std::move(pair));
   }
@@ -221,7 +223,9 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
       PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}},
                 impl_->OnDevice(metric) ? kPlannedCuda : impl_->cpu->planned());
   if (const auto walk = impl_->WalkOf(metric, reference, distorted, weighted)) {
-    plan.workspace_bytes = impl_->WorkspaceOf(metric, *walk, distorted);
+    // The program makes a map that the walk does not.
+    const std::int64_t for_map = metric.want_map && !HasMap(walk->walk) ? plan.workspace_bytes : 0;
+    plan.workspace_bytes = std::max(for_map, impl_->WorkspaceOf(metric, *walk, distorted));
   }
   const std::int64_t limit = impl_->WorkspaceLimit(metric);
   if (plan.workspace_bytes > limit) {
@@ -272,11 +276,11 @@ absl::StatusOr<Explanation> Scorer::Explain(absl::Span<const ResolvedMetric> met
 std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, const ImageView& reference,
                                                 const ImageView& distorted, bool weighted) const {
   const auto make = entries[metric.index]->walk;
-  if (!cpu->has_walks() || make == nullptr || weighted) return std::nullopt;
+  if (!cpu->has_walks() || make == nullptr || weighted || metric.by_program) return std::nullopt;
   std::optional<WalkRequest> request = make(SettingsOf(metric));
   if (!request) return std::nullopt;
   if (!(OnDevice(metric) ? RunsOnCuda(*request) : RunsOnCpu(*request))) return std::nullopt;
-  request->want_map = metric.want_map;
+  request->want_map = metric.want_map && HasMap(request->walk);
   request->want_gradient = metric.want_gradient;
   if (!CheckWalk(*request, reference, distorted).ok()) return std::nullopt;
   return request;
@@ -314,29 +318,54 @@ void Scorer::Impl::ScoreOnCpu(PairJob& job) {
   cpu->Score(pair);
 }
 
+// Scores those metrics of a job once more that `wanted` names, each changed by `change`, and hands results to `take`.
+template <class Wanted, class Change, class Take>
+void Scorer::Impl::ScoreSome(const Scorer& scorer, PairJob& job, const Wanted& wanted, const Change& change,
+                             const Take& take) {
+  std::vector<std::size_t> which;
+  std::vector<ResolvedMetric> changed;
+  for (std::size_t i = 0; i < job.metrics.size(); ++i) {
+    if (!job.results[i].status.ok() || !wanted(job.results[i], job.metrics[i])) continue;
+    which.push_back(i);
+    change(changed.emplace_back(job.metrics[i]));
+  }
+  if (which.empty()) return;
+  PairJob some;
+  some.reference = job.reference;
+  some.distorted = job.distorted;
+  some.metrics = changed;
+  some.alpha_background = job.alpha_background;
+  some.weights = job.weights;
+  some.averaging = job.averaging;
+  some.kept = job.kept;
+  PairJob* const one[] = {&some};
+  scorer.Score(one);
+  for (std::size_t k = 0; k < which.size(); ++k) take(job.results[which[k]], some.results[k]);
+}
+
 // Rare, so one job after another. What is exact cannot come back here.
 void Scorer::Impl::ScoreAnew(const Scorer& scorer, absl::Span<PairJob* const> jobs) {
   for (PairJob* job : jobs) {
-    std::vector<std::size_t> which;
-    std::vector<ResolvedMetric> exact;
-    for (std::size_t i = 0; i < job->metrics.size(); ++i) {
-      if (!job->results[i].status.ok() || !job->results[i].left_range) continue;
-      which.push_back(i);
-      exact.push_back(job->metrics[i]);
-      exact.back().precision = Precision::kExact;
-    }
-    if (which.empty()) continue;
-    PairJob anew;
-    anew.reference = job->reference;
-    anew.distorted = job->distorted;
-    anew.metrics = exact;
-    anew.alpha_background = job->alpha_background;
-    anew.weights = job->weights;
-    anew.averaging = job->averaging;
-    anew.kept = job->kept;
-    PairJob* const one[] = {&anew};
-    scorer.Score(one);
-    for (std::size_t k = 0; k < which.size(); ++k) job->results[which[k]] = std::move(anew.results[k]);
+    ScoreSome(
+        scorer, *job, [](const MetricResult& result, const ResolvedMetric&) { return result.left_range; },
+        [](ResolvedMetric& metric) { metric.precision = Precision::kExact; },
+        [](MetricResult& result, MetricResult& anew) { result = std::move(anew); });
+  }
+}
+
+void Scorer::Impl::AddMaps(const Scorer& scorer, absl::Span<PairJob* const> jobs) {
+  for (PairJob* job : jobs) {
+    ScoreSome(
+        scorer, *job,
+        [](const MetricResult& result, const ResolvedMetric& metric) { return metric.want_map && result.map.empty(); },
+        [](ResolvedMetric& metric) {
+          metric.by_program = true;
+          metric.want_gradient = false;
+        },
+        [](MetricResult& result, MetricResult& program) {
+          result.status = program.status;
+          result.map = std::move(program.map);
+        });
   }
 }
 
@@ -380,6 +409,7 @@ void Scorer::Score(absl::Span<PairJob* const> jobs) const {
   score(at_once);
   score(then);
   Impl::ScoreAnew(*this, jobs);
+  Impl::AddMaps(*this, jobs);
   for (PairJob* job : jobs) Impl::CheckScores(*job);
 }
 

@@ -42,6 +42,7 @@ struct ResolvedMetric {
   bool want_gradient = false;
   // Map and gradient may come as float16 (Tensor::half), which the GPU writes: half the bytes to bring down.
   bool takes_half = false;
+  bool by_program = false;      // though there be a fused walk
   const char* backend = "cpu";  // what will compute it here: "cuda" for metrics that the GPU has a program for
   // What was asked for, or kExact where that is the only way: of metrics without convolutions, or on this processor.
   Precision precision = Precision::kExact;

@@ -30,7 +30,7 @@ struct PairOnDevice {
   const PairJob* job = nullptr;
   std::vector<int> metrics;  // which of job->metrics
   // The fused walk of each of them; empty where its program runs.
-  std::vector<std::optional<decltype(WalkRequest::walk)>> walks;
+  std::vector<std::optional<WalkRequest>> walks;
   std::vector<MetricResult>* results = nullptr;  // of all of them
 };
 

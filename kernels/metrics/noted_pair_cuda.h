@@ -56,8 +56,11 @@ struct Noted {
       noted.want_map = metric.want_map;
       noted.want_gradient = metric.want_gradient;
       noted.half = metric.takes_half;
-      noted.walk = pair.walks[k];
-      if (noted.walk) continue;
+      if (pair.walks[k]) {
+        noted.walk = pair.walks[k]->walk;
+        noted.want_map = pair.walks[k]->want_map;
+        continue;
+      }
       programs.push_back(
           {entries[metric.index],
            {shape, of_metric, metric.want_map, metric.want_gradient, job.weights.data != nullptr, job.averaging},

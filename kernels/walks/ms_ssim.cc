@@ -145,7 +145,7 @@ void RunMsSsim(const WalkTable& table, const ImageView& reference, const ImageVi
     const SsimWalk ssim{walk.sigma, s + 1 < kScales ? kNoLuminanceK1 : walk.k1, walk.k2};
     RunSsimByChannel(table, r, d, ssim, gradients[s], means.of[s]);
   }
-  request->score = MsSsimScore(means, distorted.channels, &slopes);
+  request->score = MsSsimScore(means, distorted.channels, walk.scale, walk.offset, &slopes);
   if (!request->want_gradient) return;
   SpreadGradient(table, steps, slopes, distorted.layout == Layout::kHwc, gradients);
 }

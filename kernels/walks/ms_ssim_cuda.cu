@@ -149,6 +149,7 @@ struct MsSsimScoreKernel {
   static constexpr int kThreads = kRowThreads;
   ScaleSums sums[kScales];
   int channels;
+  double scale, offset;
   double* score;
   MsSsimMeans* slopes;  // null: not asked for
 
@@ -163,7 +164,7 @@ struct MsSsimScoreKernel {
         if (threadIdx.x == 0) means.of[s][c] = sum / sums[s].windows;
       }
     }
-    if (threadIdx.x == 0) *score = MsSsimScore(means, channels, slopes);
+    if (threadIdx.x == 0) *score = MsSsimScore(means, channels, scale, offset, slopes);
   }
 };
 
@@ -261,7 +262,7 @@ void NoteMsSsim(Cuda& device, const PairSamples& pair, const ImageView& distorte
   };
   pair.flat() ? make_scales(std::true_type()) : make_scales(std::false_type());
 
-  MsSsimScoreKernel score{{}, scales.channels, to.score, at.slopes};
+  MsSsimScoreKernel score{{}, scales.channels, walk.scale, walk.offset, to.score, at.slopes};
   for (int s = 0; s < kScales; ++s) {
     const ImageView r = ViewOf(scales, s, distorted, at.pairs[s].reference);
     const ImageView d = ViewOf(scales, s, distorted, at.pairs[s].distorted);

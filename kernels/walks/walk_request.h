@@ -52,11 +52,14 @@ struct SsimWalk {
   SsimBorder border = SsimBorder::kInside;
 };
 
-// MS-SSIM as piq has it (kernels/metrics/ms_ssim): the same windows at five scales. It has no map.
+// MS-SSIM as piq has it (kernels/metrics/ms_ssim): the same windows at five scales. It has no map. Score and gradient
+// are those of scale * MS-SSIM + offset.
 struct MsSsimWalk {
   double sigma = 1.5;
   double k1 = 0.01;
   double k2 = 0.03;
+  double scale = 1.0;
+  double offset = 0.0;
 };
 
 // FLIP (kernels/metrics/flip). CUDA's alone. The map has one channel.
@@ -100,5 +103,8 @@ inline bool RunsOnCuda(const WalkRequest& request) {
   const auto* ssim = std::get_if<SsimWalk>(&request.walk);
   return ssim == nullptr || ssim->border == SsimBorder::kInside;
 }
+
+// Whether a walk makes a map; where it does not, it must not be asked for one.
+inline bool HasMap(const decltype(WalkRequest::walk)& walk) { return !std::holds_alternative<MsSsimWalk>(walk); }
 
 }  // namespace likeness

@@ -98,6 +98,21 @@ TEST(CudaScorer, ScoresAsTheCpuDoes) {
   EXPECT_GT(devices[0].launches, 0);
 }
 
+// The walk makes no map: the program does.
+TEST(CudaScorer, AddsTheMapThatAWalkDoesNotMake) {
+  const auto cuda = Make(Backend::kCuda), cpu = Make(Backend::kCpu);
+  const std::vector<std::string> ids = {"ms_dssim"};
+  Pair with_map(*cuda, 161, 163, ids, true), without(*cuda, 161, 163, ids, false), on_cpu(*cpu, 161, 163, ids, true);
+  cuda->Score({&with_map.job});
+  cuda->Score({&without.job});
+  cpu->Score({&on_cpu.job});
+  const MetricResult& result = with_map.job.results[0];
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  EXPECT_EQ(result.score, without.job.results[0].score);
+  ExpectNear(result.map, on_cpu.job.results[0].map, "map");
+  ExpectNear(result.gradient, on_cpu.job.results[0].gradient, "gradient");
+}
+
 // Tolerances of maps and gradients as in tests/unit/walk_test.cc.
 TEST(CudaScorer, WalksScoreAsTheirProgramsDo) {
   const std::vector<std::string> ids = {"mae",      "mse",         "rmse",      "sse",     "psnr",

@@ -24,7 +24,7 @@ inline PairTask TaskOf(const Pair& pair, const std::vector<Walk>& walks, bool wa
   for (const Walk& walk : walks) {
     MetricTask& metric = task.metrics.emplace_back();
     metric.walk = walk;
-    metric.want_map = want_map && !std::holds_alternative<MsSsimWalk>(walk);  // it has none
+    metric.want_map = want_map && HasMap(walk);
     metric.want_gradient = want_gradient;
   }
   Plan(task);

@@ -205,7 +205,7 @@ class Asked {
     metric.program = owned->request.program;
     metric.settings = owned->settings.get();
     if (fused) metric.walk = FusedWalk(owned->request);
-    metric.want_map = want_map && !info.map.empty();
+    metric.want_map = want_map && !info.map.empty() && (!metric.walk || HasMap(*metric.walk));
     metric.want_gradient = want_gradient && info.has_gradient;
     owned_.push_back(std::move(owned));
     Plan(task);

@@ -64,6 +64,12 @@ inline MsSsimConvention FaceswapMsSsim(const Shape& shape, bool spatial) {
   return convention;
 }
 
+inline std::optional<WalkRequest> MsSsimWalkFor(double scale, double offset) {
+  WalkRequest request;
+  request.walk = MsSsimWalk{.scale = scale, .offset = offset};
+  return request;
+}
+
 // use(scale, f, moments) with f of moments being cs at each scale, S at the last.
 template <class T, bool tracked, class Use>
 void ForEachScale(T& t, Planes<false> r, Planes<tracked> d, const MsSsimConvention& convention, Use use) {
@@ -156,9 +162,7 @@ struct MsSsim {
 
   static std::optional<WalkRequest> Walk(const Settings& settings) {
     if (settings.convention() != "piq") return std::nullopt;
-    WalkRequest request;
-    request.walk = MsSsimWalk{};
-    return request;
+    return MsSsimWalkFor(1.0, 0.0);
   }
 
   static std::string Check(const Shape& shape, const Settings& settings) {
@@ -191,6 +195,11 @@ struct MsDssim {
     return info;
   }
 
+  static std::optional<WalkRequest> Walk(const Settings& settings) {
+    if (settings.convention() != "one_minus") return std::nullopt;
+    return MsSsimWalkFor(kLoss.scale, kLoss.offset);
+  }
+
   static std::string Check(const Shape& shape, const Settings& settings) {
     return CheckMsSsimSize("ms_dssim", shape, settings, settings.convention() == "one_minus" ? 161 : 48);
   }
@@ -198,7 +207,6 @@ struct MsDssim {
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
                              const Settings& settings) {
-    constexpr Linear kLoss{-1.0, 1.0};
     if (settings.convention() == "faceswap") {
       return MeanScore(t, MsSsimProductMap(t, reference, distorted), 0, kLoss);
     }
@@ -209,6 +217,9 @@ struct MsDssim {
     if (t.wants_map()) out.map = Map(t, kLoss, MsSsimProductMap(t, reference, distorted.Detached()));
     return out;
   }
+
+ private:
+  static constexpr Linear kLoss{-1.0, 1.0};
 };
 
 LIKENESS_END_TARGET

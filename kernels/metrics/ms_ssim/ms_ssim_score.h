@@ -26,8 +26,9 @@ struct MsSsimMeans {
   double of[kMsSsimScales][3];
 };
 
-// The mean over channels of P. `slopes`: null, or d score / d mean.
-LIKENESS_HD double MsSsimScore(const MsSsimMeans& means, int channels, MsSsimMeans* slopes) {
+// scale * P + offset, P the mean over channels. `slopes`: null, or d score / d mean.
+LIKENESS_HD double MsSsimScore(const MsSsimMeans& means, int channels, double scale, double offset,
+                               MsSsimMeans* slopes) {
   constexpr std::array weights = kMsSsimWeights;  // a copy: nvcc has no address of the host's constant
   double total = 0.0;
   for (int c = 0; c < channels; ++c) {
@@ -42,12 +43,12 @@ LIKENESS_HD double MsSsimScore(const MsSsimMeans& means, int channels, MsSsimMea
     for (int s = 0; slopes != nullptr && s < kMsSsimScales; ++s) {
       const double mean = means.of[s][c];
       // Where a factor is 0 the product is flat.
-      double slope = mean > 0.0 ? weights[s] * factors[s] / mean / channels : 0.0;
+      double slope = mean > 0.0 ? scale * weights[s] * factors[s] / mean / channels : 0.0;
       for (int k = 0; k < kMsSsimScales; ++k) slope *= k == s ? 1.0 : factors[k];
       slopes->of[s][c] = slope;
     }
   }
-  return total / channels;
+  return scale * (total / channels) + offset;
 }
 
 }  // namespace likeness
