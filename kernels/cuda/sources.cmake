@@ -26,6 +26,7 @@ set(LIKENESS_CUDA_SOURCES
     ${LIKENESS_CUDA_ROOT}/kernels/walks/ffl_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/walks/flip_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/walks/gmsd_cuda.cu
+    ${LIKENESS_CUDA_ROOT}/kernels/walks/laploss_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/walks/ms_ssim_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/walks/pointwise_cuda.cu
     ${LIKENESS_CUDA_ROOT}/kernels/walks/ssim_cuda.cu

@@ -309,6 +309,12 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
       return absl::InvalidArgumentError(
           absl::StrCat("gmsd needs at least 2x2 pixels, the images are ", distorted.width, "x", distorted.height));
     }
+  } else if (std::holds_alternative<LapLossWalk>(request.walk)) {
+    // Five halvings leave a pixel.
+    if (distorted.width < 32 || distorted.height < 32) {
+      return absl::InvalidArgumentError(absl::StrCat("laploss needs at least 32x32 pixels, the images are ",
+                                                     distorted.width, "x", distorted.height));
+    }
   } else if (const auto* pointwise = std::get_if<PointwiseWalk>(&request.walk)) {
     if (!(pointwise->parameter >= 0.0) || std::isinf(pointwise->parameter)) {
       return absl::InvalidArgumentError(absl::StrCat(

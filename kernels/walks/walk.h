@@ -34,8 +34,9 @@ const WalkTable* GetWalkTable(absl::string_view instruction_set);
 std::vector<absl::string_view> WalkInstructionSets();
 
 // Whether a walk takes this request for images of this shape, by metric, parameters and shape only: same size, the
-// same number of channels, no alpha, at least 11x11 for SSIM, 161x161 for MS-SSIM, 8x8 for SSIMULACRA 2 and 2x2 for
-// GMSD, parameters in their ranges, which for FLIP are those of filters that fit. The message says what does not.
+// same number of channels, no alpha, at least 11x11 for SSIM, 161x161 for MS-SSIM, 8x8 for SSIMULACRA 2, 2x2 for GMSD
+// and 32x32 for the Laplacian pyramid, parameters in their ranges, which for FLIP are those of filters that fit. The
+// message says what does not.
 absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, const ImageView& distorted);
 
 // Whether RunWalks has this walk at all; kernels/walks/walks_cuda.h has every one.

@@ -85,8 +85,14 @@ struct GmsdWalk {
   bool pyiqa = false;
 };
 
+// Laplacian pyramid loss (kernels/metrics/laploss). CUDA's alone. The map has the image's size and channels.
+struct LapLossWalk {
+  bool enlarged = true;  // bands count as when enlarged to the image's size; else each by its own mean, without a map
+  bool residual = true;
+};
+
 struct WalkRequest {
-  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk, FlipWalk, Ssimulacra2Walk, FflWalk, GmsdWalk> walk;
+  std::variant<PointwiseWalk, SsimWalk, MsSsimWalk, FlipWalk, Ssimulacra2Walk, FflWalk, GmsdWalk, LapLossWalk> walk;
   bool want_map = false;
   bool want_gradient = false;
 
@@ -105,6 +111,9 @@ inline bool RunsOnCuda(const WalkRequest& request) {
 }
 
 // Whether a walk makes a map; where it does not, it must not be asked for one.
-inline bool HasMap(const decltype(WalkRequest::walk)& walk) { return !std::holds_alternative<MsSsimWalk>(walk); }
+inline bool HasMap(const decltype(WalkRequest::walk)& walk) {
+  const auto* laploss = std::get_if<LapLossWalk>(&walk);
+  return laploss != nullptr ? laploss->enlarged : !std::holds_alternative<MsSsimWalk>(walk);
+}
 
 }  // namespace likeness

@@ -1,6 +1,7 @@
 #include "kernels/walks/ffl_cuda.h"
 #include "kernels/walks/flip_cuda.h"
 #include "kernels/walks/gmsd_cuda.h"
+#include "kernels/walks/laploss_cuda.h"
 #include "kernels/walks/ms_ssim_cuda.h"
 #include "kernels/walks/pointwise_cuda.h"
 #include "kernels/walks/ssim_cuda.h"
@@ -28,6 +29,8 @@ void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distor
       NoteFfl(device, pair, distorted, *ffl, to, workspace);
     } else if (const auto* gmsd = std::get_if<GmsdWalk>(&walk)) {
       NoteGmsd(device, reference, distorted, *gmsd, to, workspace);
+    } else if (const auto* laploss = std::get_if<LapLossWalk>(&walk)) {
+      NoteLapLoss(device, pair, distorted, *laploss, to, workspace);
     } else {
       pointwise.push_back({std::get<PointwiseWalk>(walk), to});
     }
@@ -59,6 +62,9 @@ ProgramNeeds PlanWalk(const Walk& walk, const ImageView& reference, const ImageV
     needs.moved_bytes = GmsdReadBytes(pair_bytes, want_gradient);
     needs.workspace_bytes = GmsdWorkspaceBytes(distorted, *gmsd);
     map = GmsdShape(distorted, *gmsd);
+  } else if (std::holds_alternative<LapLossWalk>(walk)) {
+    needs.moved_bytes = LapLossMovedBytes(distorted, pair_bytes, want_map, want_gradient);
+    needs.workspace_bytes = LapLossWorkspaceBytes(distorted, want_map, want_gradient);
   } else if (std::holds_alternative<FflWalk>(walk)) {
     needs.moved_bytes = FflMovedBytes(distorted, pair_bytes, want_map, want_gradient);
     needs.workspace_bytes = FflWorkspaceBytes(distorted);

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cmath>
+#include <optional>
 
 #include "kernels/metrics/laploss/laploss_math.h"
 #include "kernels/metrics/mean_score.h"
@@ -32,19 +32,24 @@ struct LapLoss {
     return info;
   }
 
+  static std::optional<WalkRequest> Walk(const Settings& settings) {
+    WalkRequest request;
+    request.walk = LapLossWalk{settings.convention() == "faceswap", settings.convention() != "glo"};
+    return request;
+  }
+
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& reference, const Planes<tracked>& distorted,
                              const Settings& settings) {
-    constexpr int kLevels = 5;
-    const Kernel blur = Separable(GaussianTaps(5, 1.0));
+    const Kernel blur = Separable(GaussianTaps(kLapLossTaps, kLapLossSigma));
     EnlargedSum<T, tracked> sum(t, reference.shape(), settings.convention() != "faceswap");
     auto x = Map(t, Difference{}, reference, distorted);
-    for (int level = 0; level < kLevels; ++level) {
+    for (int level = 0; level < kLapLossLevels; ++level) {
       auto blurred = Correlate(t, x, blur, Border::kReplicate);
-      sum.AddMapped(std::pow(4.0, -level), BandOf{}, x, blurred);
+      sum.AddMapped(LapLossWeight(level), BandOf{}, x, blurred);
       x = MeanPool(t, blurred, 2);
     }
-    if (settings.convention() != "glo") sum.Add(Map(t, AbsoluteValue{}, x), std::pow(4.0, -kLevels));
+    if (settings.convention() != "glo") sum.Add(Map(t, AbsoluteValue{}, x), LapLossWeight(kLapLossLevels));
     return sum.Score();
   }
 };

@@ -16,6 +16,12 @@
 
 LIKENESS_BEGIN_TARGET
 
+inline constexpr int kLapLossLevels = 5;  // of bands; one more is the residual
+inline constexpr int kLapLossTaps = 5;
+inline constexpr double kLapLossSigma = 1.0;
+// 4^-level
+constexpr double LapLossWeight(int level) { return 1.0 / (1 << 2 * level); }
+
 struct BandOf {
   LIKENESS_HD auto operator()(auto x, auto blurred) const { return Abs(x - blurred); }
 };
