@@ -75,34 +75,41 @@ class PairSamples {
     }
   }
 
-  // Whether EvenErrors may be called: images are packed, in one order, and of one type.
+  // Whether the two below may be called: images are packed, in one order, and of one type.
   bool even() const { return flat_ && reference_.type == distorted_.type; }
 
-  // d - r of kVectors groups of four samples that begin at `first`, `first + step`, ..., which are multiples of 4.
+  // r and d of kVectors groups of four samples that begin at `first`, `first + step`, ..., which are multiples of 4.
   // Beyond the last sample they are anything: memory is read up to the next multiple of 16 bytes.
   template <int kVectors>
-  __device__ __forceinline__ void EvenErrors(std::int64_t first, std::int64_t step, float* e) const {
+  __device__ __forceinline__ void EvenValues(std::int64_t first, std::int64_t step, float* r, float* d) const {
     switch (distorted_.type) {
       case PixelType::kUint8:
-        return EvenErrorsOf<kVectors, std::uint8_t>(first, step, e);
+        return EvenValuesOf<kVectors, std::uint8_t>(first, step, r, d);
       case PixelType::kUint16:
-        return EvenErrorsOf<kVectors, std::uint16_t>(first, step, e);
+        return EvenValuesOf<kVectors, std::uint16_t>(first, step, r, d);
       case PixelType::kFloat16:
-        return EvenErrorsOf<kVectors, __half>(first, step, e);
+        return EvenValuesOf<kVectors, __half>(first, step, r, d);
       default:
-        return EvenErrorsOf<kVectors, float>(first, step, e);
+        return EvenValuesOf<kVectors, float>(first, step, r, d);
     }
   }
-
-  // The same of any pair, sample by sample.
+  // d - r.
   template <int kVectors>
-  __device__ __forceinline__ void UnevenErrors(std::int64_t first, std::int64_t step, float* e) const {
+  __device__ __forceinline__ void EvenErrors(std::int64_t first, std::int64_t step, float* e) const {
+    float r[4 * kVectors];
+    EvenValues<kVectors>(first, step, r, e);
+#pragma unroll
+    for (int k = 0; k < 4 * kVectors; ++k) e[k] -= r[k];
+  }
+
+  // r and d of any pair, sample by sample; 0 beyond the last.
+  template <int kVectors>
+  __device__ __forceinline__ void UnevenValues(std::int64_t first, std::int64_t step, float* r, float* d) const {
 #pragma unroll
     for (int k = 0; k < 4 * kVectors; ++k) {
       const std::int64_t i = first + k / 4 * step + k % 4;
-      float r = 0.0f, d = 0.0f;
-      if (i < count_) ReadApart(i, &r, &d);
-      e[k] = d - r;
+      r[k] = d[k] = 0.0f;
+      if (i < count_) ReadApart(i, &r[k], &d[k]);
     }
   }
 
@@ -114,7 +121,8 @@ class PairSamples {
 
   // All loads first, so that they are under way together.
   template <int kVectors, class Sample>
-  __device__ __forceinline__ void EvenErrorsOf(std::int64_t first, std::int64_t step, float* e) const {
+  __device__ __forceinline__ void EvenValuesOf(std::int64_t first, std::int64_t step, float* r_out,
+                                               float* d_out) const {
     Four<Sample> r[kVectors] = {}, d[kVectors] = {};
 #pragma unroll
     for (int k = 0; k < kVectors; ++k) {
@@ -125,7 +133,8 @@ class PairSamples {
     }
 #pragma unroll
     for (int k = 0; k < 4 * kVectors; ++k) {
-      e[k] = distorted_scale_(ToFloat(d[k / 4].v[k % 4])) - reference_scale_(ToFloat(r[k / 4].v[k % 4]));
+      r_out[k] = reference_scale_(ToFloat(r[k / 4].v[k % 4]));
+      d_out[k] = distorted_scale_(ToFloat(d[k / 4].v[k % 4]));
     }
   }
 

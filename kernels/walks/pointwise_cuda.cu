@@ -1,12 +1,16 @@
-// One reading of the pair serves all its pointwise walks: sums, maps, and the gradients that need no score. Gradients
-// that do are written by a second reading, and a maximum's share is counted by one before that: pixels are cheaper to
-// read again than a gradient is to write twice.
+// One reading of the pair serves all its pointwise walks of the error: sums, maps, and the gradients that need no score.
+// Gradients that do are written by a second reading, and a maximum's share is counted by one before that: pixels are
+// cheaper to read again than a gradient is to write twice. Terms that want the samples themselves, or many
+// instructions, have a reading of their own, which leaves the first its registers.
 //
 // Floor: the bytes of both images, of the maps and gradients, and of both images once more for a late gradient, twice
 // for a maximum's. At 8 bit a score reads 2 bytes a sample. nvcc 13.0 for sm_90: 64 registers for the first reading,
-// 32 and 40 for the others, four words each of the first two spilled (110 and 64 where the images differ in type or
-// layout), 26 KiB of shared memory.
+// 32 and 40 for the others, four words each of the first two spilled (108 and 64 where the images differ in type or
+// layout); 98 for the other terms' (112), none spilled; 26 KiB of shared memory.
 #include "kernels/metrics/pointwise/pointwise_math.h"
+#include "kernels/metrics/relative/relative_math.h"
+#include "kernels/metrics/robust/robust_math.h"
+#include "kernels/metrics/signed_error/signed_error_math.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/load/store_cuda.cuh"
 #include "kernels/walks/pointwise_cuda.h"
@@ -15,7 +19,7 @@
 LIKENESS_BEGIN_TARGET
 namespace {
 
-// More walks take another reading. There are as many losses.
+// More walks take another reading. There are as many losses of the error alone.
 constexpr int kMaxTerms = 12;
 constexpr int kMaxBlocks = 1024;
 // Groups of four samples that a thread has in hand. Two take many more registers.
@@ -46,22 +50,22 @@ struct Term {
 };
 
 template <class F>
-__device__ __forceinline__ float ValueAt(const F& f, float e) {
-  return Bare(f(Vec(0.0), Vec(e)));
+__device__ __forceinline__ float ValueAt(const F& f, float r, float d) {
+  return Bare(f(Vec(r), Vec(d)));
 }
 template <class F>
-__device__ __forceinline__ float SlopeAt(const F& f, float e) {
-  return Bare(f(Vec(0.0), Dual<Vec, 1>::Variable(Vec(e), 0)).d[0]);
+__device__ __forceinline__ float SlopeAt(const F& f, float r, float d) {
+  return Bare(f(Vec(r), Dual<Vec, 1>::Variable(Vec(d), 0)).d[0]);
 }
 
 // Of a maximum: 1 for the samples that reach it.
 struct Reaches {
   float threshold;
 };
-__device__ __forceinline__ float ValueAt(const Reaches& f, float e) {
+__device__ __forceinline__ float ValueAt(const Reaches& f, float, float e) {
   return std::fabs(e) >= f.threshold ? 1.0f : 0.0f;
 }
-__device__ __forceinline__ float SlopeAt(const Reaches& f, float e) {
+__device__ __forceinline__ float SlopeAt(const Reaches& f, float, float e) {
   return e == 0.0f || std::fabs(e) < f.threshold ? 0.0f : std::copysign(1.0f, e);
 }
 
@@ -83,20 +87,22 @@ __device__ __forceinline__ void StoreFour(const Four<float>& values, int count, 
   }
 }
 
-template <Pass pass, bool even>
+// of_error: the terms are of the error alone (IsOfError); else they are the others.
+template <Pass pass, bool even, bool of_error>
 struct PointwiseKernel {
   static constexpr int kThreads = kRowThreads;
   // The first reading of an even pair, which is the common one, spills four words for a fourth block.
-  static constexpr int kBlocksWanted = pass == Pass::kScore && even ? 4 : 0;
+  static constexpr int kBlocksWanted = !of_error ? 2 : pass == Pass::kScore && even ? 4 : 0;
   PairSamples pair;
   const Term* terms;
   int term_count;
   int rounds;  // of a block
   double* partials;
 
-  // The errors in hand: sample i of a vector is e[i], at first + vector * 4 * kThreads.
-  struct Errors {
-    float e[4 * kVectors];
+  // The values in hand: those of sample i of a vector, at first + vector * 4 * kThreads. of_error: r is 0, d the error.
+  struct Values {
+    float r[4 * kVectors];
+    float d[4 * kVectors];
     std::int64_t first;
     int valid[kVectors];  // samples of a vector that exist
   };
@@ -106,7 +112,7 @@ struct PointwiseKernel {
     __shared__ double sums[kMaxTerms][kThreads];
     for (int k = 0; k < term_count; ++k) sums[k][threadIdx.x] = 0.0;
     for (int round = 0; round < rounds; ++round) {
-      Errors in;
+      Values in;
       in.first = (std::int64_t{block.x} * rounds + round) * kRoundSamples + 4 * static_cast<int>(threadIdx.x);
       if (in.first >= pair.count()) break;
 #pragma unroll
@@ -115,14 +121,23 @@ struct PointwiseKernel {
         in.valid[v] = static_cast<int>(left < 0 ? 0 : left > 4 ? 4 : left);
       }
       if constexpr (even) {
-        pair.EvenErrors<kVectors>(in.first, 4 * kThreads, in.e);
+        pair.EvenValues<kVectors>(in.first, 4 * kThreads, in.r, in.d);
       } else {
-        pair.UnevenErrors<kVectors>(in.first, 4 * kThreads, in.e);
+        pair.UnevenValues<kVectors>(in.first, 4 * kThreads, in.r, in.d);
+      }
+      if constexpr (of_error) {
+#pragma unroll
+        for (int k = 0; k < 4 * kVectors; ++k) {
+          in.d[k] -= in.r[k];
+          in.r[k] = 0.0f;
+        }
       }
       for (int k = 0; k < term_count; ++k) {
         const Term term = terms[k];
         double& sum = sums[k][threadIdx.x];
-        if constexpr (pass == Pass::kScore) {
+        if constexpr (!of_error) {
+          sum = ScoreOfValues(term, in, sum);
+        } else if constexpr (pass == Pass::kScore) {
           sum = Score(term, in, sum);
         } else {
           sum = Finish(term, in, sum);
@@ -139,7 +154,7 @@ struct PointwiseKernel {
     }
   }
 
-  __device__ double Score(const Term& term, const Errors& in, double sum) const {
+  __device__ double Score(const Term& term, const Values& in, double sum) const {
     const double p = term.walk.parameter;
     switch (term.loss) {
       case PointwiseLoss::kMeanSquare:
@@ -164,7 +179,24 @@ struct PointwiseKernel {
     }
   }
 
-  __device__ double Finish(const Term& term, const Errors& in, double sum) const {
+  __device__ double ScoreOfValues(const Term& term, const Values& in, double sum) const {
+    const double p = term.walk.parameter, factor = term.walk.factor;
+    const auto add = [&](const auto& f) { return Write(term, f, in, sum + Sum(term, f, in)); };
+    switch (term.loss) {
+      case PointwiseLoss::kPinball:
+        return add(PinballError{p});
+      case PointwiseLoss::kBarron:
+        return add(BarronError{{p}, factor});
+      case PointwiseLoss::kSymmetricPercentage:
+        return add(SymmetricPercentageError{factor});
+      case PointwiseLoss::kSignedPercentage:
+        return add(SignedPercentage{p, factor});
+      default:
+        return add(PercentageError{p});
+    }
+  }
+
+  __device__ double Finish(const Term& term, const Values& in, double sum) const {
     if (term.loss != PointwiseLoss::kMaximum) return Write(term, SquaredError{}, in, sum);
     const Reaches reaches{static_cast<float>(term.late->threshold)};
     return Write(term, reaches, in, pass == Pass::kCountTies ? sum + Sum(term, reaches, in) : sum);
@@ -172,14 +204,14 @@ struct PointwiseKernel {
 
   // Float sums of four samples: those of bytes are exact.
   template <bool maximum = false, class F>
-  __device__ __forceinline__ double Sum(const Term& term, const F& f, const Errors& in) const {
+  __device__ __forceinline__ double Sum(const Term& term, const F& f, const Values& in) const {
     const bool in_steps = pass == Pass::kScore && term.unit != 0.0;
     const float unit = static_cast<float>(term.unit);
     float sum = 0.0f;
 #pragma unroll
     for (int k = 0; k < 4 * kVectors; ++k) {
-      const float e = in_steps ? std::nearbyint(in.e[k] * unit) : in.e[k];
-      const float value = k % 4 < in.valid[k / 4] ? ValueAt(f, e) : 0.0f;
+      const float d = in_steps ? std::nearbyint(in.d[k] * unit) : in.d[k];
+      const float value = k % 4 < in.valid[k / 4] ? ValueAt(f, in.r[k], d) : 0.0f;
       sum = maximum ? (value > sum ? value : sum) : sum + value;
     }
     return static_cast<double>(sum);
@@ -187,25 +219,25 @@ struct PointwiseKernel {
 
   // Returns `sum` for its caller's sake.
   template <class F>
-  __device__ __forceinline__ double Write(const Term& term, const F& f, const Errors& in, double sum) const {
+  __device__ __forceinline__ double Write(const Term& term, const F& f, const Values& in, double sum) const {
     const bool writes_gradient = term.gradient.data != nullptr && pass == (term.late ? Pass::kGradient : Pass::kScore);
     if (pass == Pass::kScore && term.map.data != nullptr) {
-      Store(in, term.map, [&](float e) { return ValueAt(f, e) * term.map_scale; });
+      Store(in, term.map, [&](float r, float d) { return ValueAt(f, r, d) * term.map_scale; });
     }
     if (writes_gradient) {
       const float scale = term.late ? static_cast<float>(term.late->scale) : term.gradient_scale;
-      Store(in, term.gradient, [&](float e) { return SlopeAt(f, e) * scale; });
+      Store(in, term.gradient, [&](float r, float d) { return SlopeAt(f, r, d) * scale; });
     }
     return sum;
   }
 
   template <class F>
-  __device__ __forceinline__ void Store(const Errors& in, const TensorPlace& to, const F& f) const {
+  __device__ __forceinline__ void Store(const Values& in, const TensorPlace& to, const F& f) const {
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
       Four<float> four;
 #pragma unroll
-      for (int k = 0; k < 4; ++k) four.v[k] = f(in.e[4 * v + k]);
+      for (int k = 0; k < 4; ++k) four.v[k] = f(in.r[4 * v + k], in.d[4 * v + k]);
       StoreFour(four, in.valid[v], to, in.first + v * 4 * kThreads);
     }
   }
@@ -241,7 +273,8 @@ struct PointwiseScoreKernel {
   }
 };
 
-// At most kMaxTerms walks.
+// At most kMaxTerms walks, all of them of_error or none.
+template <bool of_error>
 void NoteGroup(Cuda& device, const PairSamples& pair, bool same_bytes, double value_of_one,
                std::span<const PointwiseTask> tasks) {
   auto* late = reinterpret_cast<Late*>(device.scratch() + kMaxTerms * kMaxBlocks);
@@ -275,20 +308,36 @@ void NoteGroup(Cuda& device, const PairSamples& pair, bool same_bytes, double va
   };
   const auto read = [&]<Pass pass>(std::integral_constant<Pass, pass>, const Term* list, int count) {
     if (pair.even()) {
-      device.Launch(PointwiseKernel<pass, true>{pair, list, count, rounds, partials}, {blocks});
+      device.Launch(PointwiseKernel<pass, true, of_error>{pair, list, count, rounds, partials}, {blocks});
     } else {
-      device.Launch(PointwiseKernel<pass, false>{pair, list, count, rounds, partials}, {blocks});
+      device.Launch(PointwiseKernel<pass, false, of_error>{pair, list, count, rounds, partials}, {blocks});
     }
     if constexpr (pass != Pass::kGradient) {
       device.Launch(PointwiseScoreKernel<pass>{list, partials, blocks, sample_count}, {count});
     }
   };
   read(std::integral_constant<Pass, Pass::kScore>(), table(terms), static_cast<int>(terms.size()));
-  if (late_terms.empty()) return;
-  const Term* list = table(late_terms);
-  const int count = static_cast<int>(late_terms.size());
-  if (has_maximum) read(std::integral_constant<Pass, Pass::kCountTies>(), list, count);
-  read(std::integral_constant<Pass, Pass::kGradient>(), list, count);
+  if constexpr (of_error) {
+    if (late_terms.empty()) return;
+    const Term* list = table(late_terms);
+    const int count = static_cast<int>(late_terms.size());
+    if (has_maximum) read(std::integral_constant<Pass, Pass::kCountTies>(), list, count);
+    read(std::integral_constant<Pass, Pass::kGradient>(), list, count);
+  }
+}
+
+template <bool of_error>
+void NoteGroups(Cuda& device, const PairSamples& pair, bool same_bytes, double value_of_one,
+                std::span<const PointwiseTask> tasks) {
+  std::vector<PointwiseTask> group;
+  for (const PointwiseTask& task : tasks) {
+    if (walks::IsOfError(task.walk.loss) != of_error) continue;
+    group.push_back(task);
+    if (group.size() < kMaxTerms) continue;
+    NoteGroup<of_error>(device, pair, same_bytes, value_of_one, group);
+    group.clear();
+  }
+  if (!group.empty()) NoteGroup<of_error>(device, pair, same_bytes, value_of_one, group);
 }
 
 }  // namespace
@@ -301,11 +350,8 @@ std::int64_t PointwiseReadBytes(const PointwiseWalk& walk, std::int64_t pair_byt
 
 void NotePointwise(Cuda& device, const PairSamples& pair, bool same_bytes, double value_of_one,
                    std::span<const PointwiseTask> tasks) {
-  while (!tasks.empty()) {
-    const std::size_t count = std::min<std::size_t>(tasks.size(), kMaxTerms);
-    NoteGroup(device, pair, same_bytes, value_of_one, tasks.first(count));
-    tasks = tasks.subspan(count);
-  }
+  NoteGroups<true>(device, pair, same_bytes, value_of_one, tasks);
+  NoteGroups<false>(device, pair, same_bytes, value_of_one, tasks);
 }
 
 LIKENESS_END_TARGET

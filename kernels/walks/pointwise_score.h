@@ -29,6 +29,10 @@ constexpr bool HasIntegerTerm(PointwiseLoss term) {
          term == PointwiseLoss::kMeanSigned || term == PointwiseLoss::kMaximum;
 }
 
+// Whether the term is a function of the error with few instructions. The others are CUDA's alone, in a reading of their
+// own.
+constexpr bool IsOfError(PointwiseLoss term) { return term <= PointwiseLoss::kShiftedCharbonnier; }
+
 // What a sum of terms is multiplied by to become the sum that the loss speaks of.
 constexpr double TermScale(const PointwiseWalk& walk) {
   return walk.loss == PointwiseLoss::kSmoothL1 && walk.parameter > 0.0 ? 1.0 / walk.parameter : 1.0;

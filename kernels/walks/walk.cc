@@ -312,8 +312,8 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
   } else if (std::holds_alternative<LapLossWalk>(request.walk)) {
     // Five halvings leave a pixel.
     if (distorted.width < 32 || distorted.height < 32) {
-      return absl::InvalidArgumentError(absl::StrCat("laploss needs at least 32x32 pixels, the images are ",
-                                                     distorted.width, "x", distorted.height));
+      return absl::InvalidArgumentError(
+          absl::StrCat("laploss needs at least 32x32 pixels, the images are ", distorted.width, "x", distorted.height));
     }
   } else if (const auto* pointwise = std::get_if<PointwiseWalk>(&request.walk)) {
     if (!(pointwise->parameter >= 0.0) || std::isinf(pointwise->parameter)) {
@@ -325,8 +325,8 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
 }
 
 bool RunsOnCpu(const WalkRequest& request) {
-  return std::holds_alternative<PointwiseWalk>(request.walk) || std::holds_alternative<SsimWalk>(request.walk) ||
-         std::holds_alternative<MsSsimWalk>(request.walk);
+  if (const auto* pointwise = std::get_if<PointwiseWalk>(&request.walk)) return walks::IsOfError(pointwise->loss);
+  return std::holds_alternative<SsimWalk>(request.walk) || std::holds_alternative<MsSsimWalk>(request.walk);
 }
 
 std::int64_t WalkWorkspaceBytes(const WalkRequest& request, const ImageView& distorted) {

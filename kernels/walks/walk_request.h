@@ -22,6 +22,12 @@ enum class PointwiseLoss {
   kLogCosh,         // mean log cosh e
   kCharbonnier,     // mean sqrt(e^2 + parameter^2)
   kShiftedCharbonnier,  // mean (sqrt(e^2 + parameter^2) - parameter): 0 for equal images
+  // CUDA's alone.
+  kPinball,              // mean of parameter |e| where e < 0, else (1 - parameter) e
+  kBarron,               // mean rho(e) of alpha = parameter and c = factor (kernels/metrics/robust)
+  kPercentage,           // mean |e| / max(|r|, parameter)
+  kSymmetricPercentage,  // mean of factor |e| / (|r| + |d|)
+  kSignedPercentage,     // mean of -factor e / max(|r|, parameter) with the sign of r
 };
 
 // The map is the term under the mean, sum or maximum, one a sample: |e| for kMaximum, e^2 for kRootMeanSquare and
@@ -30,6 +36,7 @@ struct PointwiseWalk {
   PointwiseLoss loss = PointwiseLoss::kMeanAbsolute;
   double parameter = 0.0;                                // not negative
   double cap = std::numeric_limits<double>::infinity();  // kPsnr only; the gradient is 0 where the cap holds
+  double factor = 1.0;                                   // of the last four losses
 };
 
 // What a window of SSIM finds beyond the image.

@@ -115,9 +115,10 @@ TEST(CudaScorer, AddsTheMapThatAWalkDoesNotMake) {
 
 // Tolerances of maps and gradients as in tests/unit/walk_test.cc.
 TEST(CudaScorer, WalksScoreAsTheirProgramsDo) {
-  const std::vector<std::string> ids = {"mae",      "mse",         "rmse",      "sse",     "psnr",
-                                        "psnr:piq", "huber",       "smooth_l1", "logcosh", "charbonnier",
-                                        "mbe",      "smooth_loss", "ssim",      "dssim",   "dssim:one_minus"};
+  const std::vector<std::string> ids = {
+      "mae",     "mse",         "rmse",       "sse",         "psnr", "psnr:piq", "huber",           "smooth_l1",
+      "logcosh", "charbonnier", "mbe",        "smooth_loss", "ssim", "dssim",    "dssim:one_minus", "quantile",
+      "barron",  "mape",        "mape:image", "smape",       "mpe"};
   std::vector<std::unique_ptr<Pair>> pairs[2];
   std::int64_t launches[2];
   for (const bool fused : {false, true}) {  // one after the other: the emulated GPU is small

@@ -115,7 +115,7 @@ struct Psnr {
   static std::optional<WalkRequest> Walk(const Settings& s) {
     if (s.Choice("luma") != "none" || s.Flag("per_channel_mean")) return std::nullopt;
     WalkRequest request;
-    request.walk = PointwiseWalk{PointwiseLoss::kPsnr, s.Number("eps"), s.Number("cap")};
+    request.walk = PointwiseWalk{.loss = PointwiseLoss::kPsnr, .parameter = s.Number("eps"), .cap = s.Number("cap")};
     return request;
   }
   template <class T, bool tracked>

@@ -30,9 +30,9 @@ Output<tracked> MeanOfMap(T& t, F f, const Planes<false>& reference, const Plane
 }
 
 // The walk that computes a loss of the family in one pass, with all others that are asked for.
-inline std::optional<WalkRequest> WalkFor(PointwiseLoss loss, double parameter = 0.0) {
+inline std::optional<WalkRequest> WalkFor(PointwiseLoss loss, double parameter = 0.0, double factor = 1.0) {
   WalkRequest request;
-  request.walk = PointwiseWalk{loss, parameter};
+  request.walk = PointwiseWalk{.loss = loss, .parameter = parameter, .factor = factor};
   return request;
 }
 

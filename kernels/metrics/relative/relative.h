@@ -21,6 +21,9 @@ struct Mape {
     info.parameters = {{"eps", "least reference that is divided by", kRelativeFloor, 1e-9, 1.0, false, {}}};
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    return WalkFor(PointwiseLoss::kPercentage, s.Number("eps"));
+  }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     return MeanOfMap(t, PercentageError{s.Number("eps")}, r, d);
@@ -61,10 +64,16 @@ struct Smape {
     info.conventions = {{"torchmetrics", "2 |e| / (|r| + |d|)", {}}, {"unit", "|e| / (|r| + |d|): at most 1", {}}};
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    return WalkFor(PointwiseLoss::kSymmetricPercentage, 0.0, Factor(s));
+  }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
-    return MeanOfMap(t, SymmetricPercentageError{s.convention() == "unit" ? 1.0 : 2.0}, r, d);
+    return MeanOfMap(t, SymmetricPercentageError{Factor(s)}, r, d);
   }
+
+ private:
+  static double Factor(const Settings& s) { return s.convention() == "unit" ? 1.0 : 2.0; }
 };
 
 struct Mase {

@@ -42,6 +42,9 @@ struct Barron {
                        {"c", "error at which the loss leaves its quadratic bowl", 8.0 / 255.0, 1e-4, 1e4, false, {}}};
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    return WalkFor(PointwiseLoss::kBarron, s.Number("alpha"), s.Number("c"));
+  }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
     return MeanOfMap(t, BarronError{{s.Number("alpha")}, s.Number("c")}, r, d);

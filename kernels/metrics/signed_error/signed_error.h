@@ -46,10 +46,16 @@ struct Mpe {
                        {"percent", "times 100; false: a fraction", true, {}, {}, false, {}}};
     return info;
   }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    return WalkFor(PointwiseLoss::kSignedPercentage, s.Number("eps"), Factor(s));
+  }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
-    return MeanOfMap(t, SignedPercentage{s.Number("eps"), s.Flag("percent") ? 100.0 : 1.0}, r, d);
+    return MeanOfMap(t, SignedPercentage{s.Number("eps"), Factor(s)}, r, d);
   }
+
+ private:
+  static double Factor(const Settings& s) { return s.Flag("percent") ? 100.0 : 1.0; }
 };
 
 struct Quantile {
@@ -63,6 +69,9 @@ struct Quantile {
     info.parameters = {
         {"tau", "weight of samples that are too dark; 1 - tau of those too bright", 0.5, 0.0, 1.0, false, {}}};
     return info;
+  }
+  static std::optional<WalkRequest> Walk(const Settings& s) {
+    return WalkFor(PointwiseLoss::kPinball, s.Number("tau"));
   }
   template <class T, bool tracked>
   static Output<tracked> Run(T& t, const Planes<false>& r, const Planes<tracked>& d, const Settings& s) {
