@@ -279,7 +279,7 @@ std::optional<WalkRequest> Scorer::Impl::WalkOf(const ResolvedMetric& metric, co
   if (!cpu->has_walks() || make == nullptr || weighted || metric.by_program) return std::nullopt;
   std::optional<WalkRequest> request = make(SettingsOf(metric));
   if (!request) return std::nullopt;
-  if (!(OnDevice(metric) ? RunsOnCuda(*request) : RunsOnCpu(*request))) return std::nullopt;
+  if (!OnDevice(metric) && !RunsOnCpu(*request)) return std::nullopt;
   request->want_map = metric.want_map && HasMap(request->walk);
   request->want_gradient = metric.want_gradient;
   if (!CheckWalk(*request, reference, distorted).ok()) return std::nullopt;

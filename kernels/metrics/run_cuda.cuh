@@ -98,10 +98,8 @@ std::string CheckShape(const Shape& shape, const Settings& settings) {
 
 template <class Metric>
 std::optional<WalkRequest> WalkOf(const Settings& settings) {
-  std::optional<WalkRequest> request;
-  if constexpr (requires { &Metric::Walk; }) request = Metric::Walk(settings);
-  if (request && !RunsOnCuda(*request)) request.reset();
-  return request;
+  if constexpr (requires { &Metric::Walk; }) return Metric::Walk(settings);
+  return std::nullopt;
 }
 
 template <class Metric>

@@ -3,16 +3,20 @@
 // wanted, each row of windows that is done takes the same way once more, transposed: a block then computes ten windows
 // further left and ten rows further up than its own, and nothing but the gradient is written.
 //
+// Where windows reach beyond the image, rows and columns are those of the image filled up by its border
+// (ssim_edges_cuda.cuh).
+//
 // The blurs and the maths of a window are those of ssim_math-inl.h. MS-SSIM marches over its scales the same way.
 //
 // Floor: the bytes of both images, 2 a sample at 8 bit, and 4 for a map or a gradient; the arithmetic, some 150
-// instructions a sample, 400 with the gradient, takes longer than that. nvcc 13.0 for sm_90: 122 registers, 167 with
-// the gradient (134 and 175 where the images lie in different orders), 4 and 7 KiB of shared memory.
+// instructions a sample, 400 with the gradient, takes longer than that. nvcc 13.0 for sm_90: 122 registers, 168 with
+// the gradient (138 and 182 where the images lie in different orders), 4 and 7 KiB of shared memory.
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/load/store_cuda.cuh"
 #include "kernels/walks/march_grid.h"
 #include "kernels/walks/ssim_cuda.h"
+#include "kernels/walks/ssim_edges_cuda.cuh"
 
 LIKENESS_BEGIN_TARGET
 namespace {
@@ -54,8 +58,10 @@ struct ColumnBlur {
   }
 };
 
-// How the samples of a pair lie: HWC is one plane whose rows interleave the channels.
+// How the samples of a pair lie: HWC is one plane whose rows interleave the channels. With a border, of the image
+// filled up by it.
 struct SsimGrid {
+  SsimBorder border;
   int planes;
   int rows;
   int row_samples;
@@ -65,6 +71,7 @@ struct SsimGrid {
   int strips;
   int apart;  // channels of a row that are summed each for itself; 1: all together
 
+  bool bordered() const { return border != SsimBorder::kInside; }
   int groups() const { return planes * apart; }
   std::int64_t partials_each() const { return std::int64_t{bands} * strips; }
 };
@@ -72,7 +79,7 @@ struct SsimGrid {
 __device__ __forceinline__ Vec HalfSum(Vec r, Vec d) { return MulSub(Vec(0.5), r + d, Vec(0.5)); }
 
 // distance: from a sample to its neighbour of the same channel.
-template <int distance, bool gradient, bool flat>
+template <int distance, bool gradient, bool flat, bool bordered>
 struct SsimKernel {
   static constexpr int kThreads = gradient ? 192 : 128;
   static constexpr int kBlocksWanted = !flat ? 1 : gradient ? 2 : 4;
@@ -89,6 +96,7 @@ struct SsimKernel {
   float gradient_scale = 1.0f;
   TensorPlace map = {};
   TensorPlace out = {};
+  float* edges = nullptr;  // where the border is mirrored
   double* partials = nullptr;
 
   // What a thread brings of a row: its own sample, and one of the reach beyond the last thread's.
@@ -104,21 +112,60 @@ struct SsimKernel {
     double sums[kThreads];
   };
 
+  __device__ SsimEdges Edges() const { return {grid.rows, grid.row_samples, distance}; }
+
+  // Of the image.
   __device__ std::int64_t SampleAt(int plane, int y, int x) const {
-    return (std::int64_t{plane} * grid.rows + y) * grid.row_samples + x;
+    const int rows = bordered ? Edges().image_rows() : grid.rows;
+    return (std::int64_t{plane} * rows + y) * (bordered ? Edges().image_row_samples() : grid.row_samples) + x;
   }
 
-  __device__ __forceinline__ Fetched Fetch(int plane, int y, int first_x) const {
-    Fetched row;
+  // The image's row, or column, that is found there; -1: none.
+  __device__ __forceinline__ int Found(int i, int count) const {
+    if (i < 0 || i >= count) return -1;
+    if constexpr (!bordered) return i;
+    const int from = i - kSsimBorder, last = count - 2 * kSsimBorder - 1;
+    if (grid.border == SsimBorder::kZero) return from > last ? -1 : from;
+    return from < 0 ? -from : from > last ? 2 * last - from : from;
+  }
+  __device__ __forceinline__ int FoundColumn(int x) const {
+    if constexpr (!bordered) return Found(x, grid.row_samples);
+    const int column = x < 0 ? -1 : Found(x / distance, grid.row_samples / distance);
+    return column < 0 ? -1 : column * distance + x % distance;
+  }
+
+  // Columns of a thread's own sample and of that of the reach.
+  struct Columns {
+    int at[2];
+  };
+  __device__ __forceinline__ Columns ColumnsFrom(int first_x) const {
     const int id = static_cast<int>(threadIdx.x);
-    if (y < 0 || y >= grid.rows) return row;
+    return {FoundColumn(first_x + id), id >= kReach ? -1 : FoundColumn(first_x + id + kThreads)};
+  }
+
+  __device__ __forceinline__ Fetched Fetch(int plane, int y, const Columns& columns) const {
+    Fetched row;
+    const int from = Found(y, grid.rows);
+    if (from < 0) return row;
 #pragma unroll
     for (int k = 0; k < 2; ++k) {
-      const int x = first_x + id + k * kThreads;
-      if (x < 0 || x >= grid.row_samples || (k == 1 && id >= kReach)) continue;
-      pair.Read<flat>(SampleAt(plane, y, x), &row.r[k], &row.d[k]);
+      if (columns.at[k] >= 0) pair.Read<flat>(SampleAt(plane, from, columns.at[k]), &row.r[k], &row.d[k]);
     }
     return row;
+  }
+
+  __device__ __forceinline__ void StoreGradient(int plane, int y, int x, Vec value) const {
+    if constexpr (bordered) {
+      const SsimEdges all = Edges();
+      const std::int64_t at = grid.border == SsimBorder::kMirrored ? all.At(y, x) : -1;
+      if (at >= 0) {
+        edges[plane * all.count() + at] = Bare(value);
+      } else if (all.InImage(y, x)) {
+        StoreSample(out, all.ImageSample(plane, y, x), Bare(value));
+      }
+    } else {
+      StoreSample(out, SampleAt(plane, y, x), Bare(value));
+    }
   }
 
   __device__ __forceinline__ MomentsOf<Vec> BlurRow(const float* s, const float* e) const {
@@ -169,7 +216,8 @@ struct SsimKernel {
 
     const int first = y0 - (gradient ? kSpan : 0);
     const int last_window = gradient || y1 < map_rows ? y1 : map_rows;
-    Fetched row = Fetch(plane, first, x0 - kLead);
+    const Columns columns = ColumnsFrom(x0 - kLead);
+    Fetched row = Fetch(plane, first, columns);
     for (int y = first; y < last_window + kSpan; ++y) {
       const int half = (y - first) & 1;
 #pragma unroll
@@ -178,7 +226,7 @@ struct SsimKernel {
         shared.s[half][id + k * kThreads] = Bare(HalfSum(row.r[k], row.d[k]));
         shared.e[half][id + k * kThreads] = row.d[k] - row.r[k];
       }
-      row = Fetch(plane, y + 1, x0 - kLead);
+      row = Fetch(plane, y + 1, columns);
       __syncthreads();
       const MomentsOf<Vec> blurred = BlurRow(&shared.s[half][id], &shared.e[half][id]);
       const MomentsOf<Vec> moments{mean.Next(blurred.mean, taps), difference.Next(blurred.difference, taps),
@@ -206,10 +254,16 @@ struct SsimKernel {
         const Vec by_mean = with_mean.Next(SpreadRow(&shared.slopes[1][id]), taps);
         const Vec by_difference = with_difference.Next(SpreadRow(&shared.slopes[2][id]), taps);
         if (window < y0) continue;
+        int from_row = window, from_column = column;
+        if constexpr (bordered) {
+          from_row = Found(window, grid.rows);
+          from_column = columns.at[0];
+          if (from_row < 0 || from_column < 0) continue;  // the border's zeros
+        }
         float r, d;
-        pair.Read<flat>(SampleAt(plane, window, column), &r, &d);
+        pair.Read<flat>(SampleAt(plane, from_row, from_column), &r, &d);
         const Vec pull = MulAdd(by_difference, Vec(d - r), MulAdd(by_mean, HalfSum(r, d), spread));
-        StoreSample(out, SampleAt(plane, window, column), Bare(Vec(gradient_scale) * pull));
+        StoreGradient(plane, window, column, Vec(gradient_scale) * pull);
       }
     }
 
@@ -233,14 +287,16 @@ struct SsimScore {
   __device__ double operator()(double sum) const { return scale * (sum / count) + offset; }
 };
 
-SsimGrid GridOf(const ImageView& image, bool by_channel) {
+SsimGrid GridOf(const ImageView& image, SsimBorder border, bool by_channel) {
   const bool planar = image.layout == Layout::kChw && image.channels > 1;
   SsimGrid grid;
+  grid.border = border;
+  const int both = border == SsimBorder::kInside ? 0 : 2 * kSsimBorder;
   grid.planes = planar ? image.channels : 1;
-  grid.rows = image.height;
+  grid.rows = image.height + both;
   const int distance = planar ? 1 : image.channels;
   grid.apart = by_channel ? distance : 1;
-  grid.row_samples = image.width * distance;
+  grid.row_samples = (image.width + both) * distance;
   grid.map_row_samples = grid.row_samples - kSpan * distance;
   grid.strips = PartsOf(grid.row_samples, kStrip);
   grid.band_rows = 128;
@@ -258,9 +314,9 @@ SsimGrid GridOf(const ImageView& image, bool by_channel) {
   return grid;
 }
 
-template <int distance, bool gradient, bool flat>
+template <int distance, bool gradient, bool flat, bool bordered>
 void Note(Cuda& device, const PairSamples& pair, const SsimGrid& grid, const SsimMarch& march) {
-  using Kernel = SsimKernel<distance, gradient, flat>;
+  using Kernel = SsimKernel<distance, gradient, flat, bordered>;
   Kernel kernel{.pair = pair, .grid = grid};
   const std::vector<double> taps = GaussianTaps(kTaps, march.sigma);
   for (int j = 0; j < 6; ++j) kernel.taps[j] = static_cast<float>(taps[j]);
@@ -271,27 +327,44 @@ void Note(Cuda& device, const PairSamples& pair, const SsimGrid& grid, const Ssi
   kernel.gradient_scale = static_cast<float>(march.gradient_scale);
   kernel.map = march.map;
   kernel.out = march.gradient;
+  kernel.edges = march.edges;
   kernel.partials = march.partials;
   const Grid blocks{PartsOf(grid.row_samples, Kernel::kOwn) * grid.bands, grid.planes};
   march.beside ? device.LaunchBeside(kernel, blocks) : device.Launch(kernel, blocks);
 }
 
+// Of a plane.
+SsimEdges EdgesOf(const ImageView& image, const SsimWalk& walk) {
+  const SsimGrid grid = GridOf(image, walk.border, false);
+  return {grid.rows, grid.row_samples, grid.planes == 1 ? image.channels : 1};
+}
+
 }  // namespace
 
-SsimSums SsimSumsOf(const ImageView& image, bool by_channel) {
-  const SsimGrid grid = GridOf(image, by_channel);
+std::int64_t SsimWorkspaceBytes(const ImageView& distorted, const SsimWalk& walk, bool want_gradient) {
+  if (!want_gradient || walk.border != SsimBorder::kMirrored) return 0;
+  const int planes = GridOf(distorted, walk.border, false).planes;
+  return planes * EdgesOf(distorted, walk).count() * std::int64_t{sizeof(float)};
+}
+
+SsimSums SsimSumsOf(const ImageView& image, SsimBorder border, bool by_channel) {
+  const SsimGrid grid = GridOf(image, border, by_channel);
   const std::int64_t windows = std::int64_t{grid.planes} * (grid.rows - kSpan) * grid.map_row_samples;
   return {grid.groups(), grid.partials_each(), static_cast<double>(windows / grid.groups())};
 }
 
 void NoteSsimMarch(Cuda& device, const PairSamples& pair, const ImageView& image, const SsimMarch& march) {
-  const SsimGrid grid = GridOf(image, march.by_channel);
-  const auto note = [&]<int distance, bool gradient>() {
+  const SsimGrid grid = GridOf(image, march.border, march.by_channel);
+  const auto note_for = [&]<int distance, bool gradient, bool bordered>() {
     if (pair.flat()) {
-      Note<distance, gradient, true>(device, pair, grid, march);
+      Note<distance, gradient, true, bordered>(device, pair, grid, march);
     } else {
-      Note<distance, gradient, false>(device, pair, grid, march);
+      Note<distance, gradient, false, bordered>(device, pair, grid, march);
     }
+  };
+  const auto note = [&]<int distance, bool gradient>() {
+    grid.bordered() ? note_for.template operator()<distance, gradient, true>()
+                    : note_for.template operator()<distance, gradient, false>();
   };
   const bool interleaved = grid.planes == 1 && image.channels == 3;
   const bool gradient = static_cast<bool>(march.gradient);
@@ -303,8 +376,8 @@ void NoteSsimMarch(Cuda& device, const PairSamples& pair, const ImageView& image
 }
 
 void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted, const SsimWalk& walk,
-              const ProgramOutput& to) {
-  const SsimSums sums = SsimSumsOf(distorted, false);
+              const ProgramOutput& to, std::byte* workspace) {
+  const SsimSums sums = SsimSumsOf(distorted, walk.border, false);
   if (sums.groups * sums.partials_each > Cuda::kPartialCount) {
     device.Report(Check(cudaErrorInvalidValue, "ssim: rows of over 500000 samples", __FILE__, __LINE__));
     return;
@@ -319,10 +392,16 @@ void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted,
   march.gradient_scale = walk.scale / windows;
   march.map = to.map;
   march.gradient = to.gradient;
+  march.border = walk.border;
+  march.edges = reinterpret_cast<float*>(workspace);
   march.partials = device.scratch();
   NoteSsimMarch(device, pair, distorted, march);
   CombinePartials(device, device.scratch(), {sums.groups * static_cast<int>(sums.partials_each)}, 1, AddUp{},
                   SsimScore{windows, walk.scale, walk.offset}, false, to.score);
+  if (!to.gradient || walk.border != SsimBorder::kMirrored) return;
+  const SsimFoldKernel fold{EdgesOf(distorted, walk), march.edges, to.gradient};
+  const int planes = GridOf(distorted, walk.border, false).planes;
+  device.Launch(fold, {static_cast<int>((fold.edges.count() + fold.kThreads - 1) / fold.kThreads), planes});
 }
 
 LIKENESS_END_TARGET

@@ -1,4 +1,5 @@
-// SSIM under CUDA in one launch, with its map and gradient. Noted by walks_cuda.cu.
+// SSIM under CUDA in one launch, with its map and gradient, and one more for the gradient where a border is mirrored.
+// Noted by walks_cuda.cu.
 #pragma once
 
 #include "kernels/walks/pair_samples.cuh"
@@ -6,8 +7,10 @@
 
 LIKENESS_BEGIN_TARGET
 
+// `workspace`: SsimWorkspaceBytes, of this lane alone. They are written once and read once.
 void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted, const SsimWalk& walk,
-              const ProgramOutput& to);
+              const ProgramOutput& to, std::byte* workspace);
+std::int64_t SsimWorkspaceBytes(const ImageView& distorted, const SsimWalk& walk, bool want_gradient);
 
 // The launch itself: sums of S over the windows of a pair, by parts of the image, and what else is asked for.
 struct SsimMarch {
@@ -20,6 +23,8 @@ struct SsimMarch {
   double gradient_scale = 1.0;  // of d (sum of S) / d distorted
   TensorPlace map;
   TensorPlace gradient;
+  SsimBorder border = SsimBorder::kInside;
+  float* edges = nullptr;  // of a gradient where the border is mirrored; it is then not whole yet
   double* partials = nullptr;
   bool beside = false;  // in one launch with the march noted just before, on which it does not depend
 };
@@ -31,6 +36,6 @@ struct SsimSums {
   std::int64_t partials_each;
   double windows_each;
 };
-SsimSums SsimSumsOf(const ImageView& image, bool by_channel);
+SsimSums SsimSumsOf(const ImageView& image, SsimBorder border, bool by_channel);
 
 LIKENESS_END_TARGET

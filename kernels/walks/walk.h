@@ -42,7 +42,8 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
 // Whether RunWalks has this walk at all; kernels/walks/walks_cuda.h has every one.
 bool RunsOnCpu(const WalkRequest& request);
 
-// Memory that RunWalks takes for a request. Most take none: they keep a few rows of each tile, whatever the size.
+// Memory that RunWalks takes for a request. Most take none: they keep a few rows of each tile, whatever the size, and of
+// a mirrored border its gradient.
 std::int64_t WalkWorkspaceBytes(const WalkRequest& request, const ImageView& distorted);
 
 // Fills every request. Each must have passed CheckWalk and RunsOnCpu. Float samples must be finite. `workspace` has as

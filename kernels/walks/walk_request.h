@@ -111,12 +111,6 @@ struct WalkRequest {
   Tensor gradient;
 };
 
-// Not yet SSIM whose windows reach beyond the image.
-inline bool RunsOnCuda(const WalkRequest& request) {
-  const auto* ssim = std::get_if<SsimWalk>(&request.walk);
-  return ssim == nullptr || ssim->border == SsimBorder::kInside;
-}
-
 // Whether a walk makes a map; where it does not, it must not be asked for one.
 inline bool HasMap(const decltype(WalkRequest::walk)& walk) {
   const auto* laploss = std::get_if<LapLossWalk>(&walk);

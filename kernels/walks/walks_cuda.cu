@@ -18,7 +18,7 @@ void NoteWalks(Cuda& device, const ImageView& reference, const ImageView& distor
   std::vector<PointwiseTask> pointwise;
   for (const auto& [walk, to] : walks) {
     if (const auto* ssim = std::get_if<SsimWalk>(&walk)) {
-      NoteSsim(device, pair, distorted, *ssim, to);
+      NoteSsim(device, pair, distorted, *ssim, to, workspace);
     } else if (const auto* ms_ssim = std::get_if<MsSsimWalk>(&walk)) {
       NoteMsSsim(device, pair, distorted, *ms_ssim, to, workspace);
     } else if (const auto* flip = std::get_if<FlipWalk>(&walk)) {
@@ -45,11 +45,14 @@ ProgramNeeds PlanWalk(const Walk& walk, const ImageView& reference, const ImageV
   Shape map{distorted.width, distorted.height, distorted.channels};
   if (const auto* pointwise = std::get_if<PointwiseWalk>(&walk)) {
     needs.moved_bytes = PointwiseReadBytes(*pointwise, pair_bytes, want_gradient);
-  } else if (std::holds_alternative<SsimWalk>(walk)) {
-    needs.moved_bytes = pair_bytes;  // one launch
-    map.width -= 10;
-    map.height -= 10;
-    needs.map_offset = want_map ? 5 : 0;
+  } else if (const auto* ssim = std::get_if<SsimWalk>(&walk)) {
+    needs.workspace_bytes = SsimWorkspaceBytes(distorted, *ssim, want_gradient);
+    needs.moved_bytes = pair_bytes + 2 * needs.workspace_bytes;
+    if (ssim->border == SsimBorder::kInside) {
+      map.width -= 10;
+      map.height -= 10;
+      needs.map_offset = want_map ? 5 : 0;
+    }
   } else if (std::holds_alternative<MsSsimWalk>(walk)) {
     needs.moved_bytes = MsSsimMovedBytes(distorted, pair_bytes, want_gradient);
     needs.workspace_bytes = MsSsimWorkspaceBytes(distorted, want_gradient);

@@ -116,8 +116,8 @@ TEST(CudaScorer, AddsTheMapThatAWalkDoesNotMake) {
 // Tolerances of maps and gradients as in tests/unit/walk_test.cc.
 TEST(CudaScorer, WalksScoreAsTheirProgramsDo) {
   const std::vector<std::string> ids = {
-      "mae",     "mse",         "rmse",       "sse",         "psnr", "psnr:piq", "huber",           "smooth_l1",
-      "logcosh", "charbonnier", "mbe",        "smooth_loss", "ssim", "dssim",    "dssim:one_minus", "quantile",
+      "mae",     "mse",         "rmse",       "sse",         "psnr", "psnr:piq", "huber",          "smooth_l1",
+      "logcosh", "charbonnier", "mbe",        "smooth_loss", "ssim", "dssim",    "dssim:faceswap", "quantile",
       "barron",  "mape",        "mape:image", "smape",       "mpe"};
   std::vector<std::unique_ptr<Pair>> pairs[2];
   std::int64_t launches[2];

@@ -65,7 +65,8 @@ void ExpectNearNaive(const Pair& pair, const std::vector<Walk>& walks) {
     EXPECT_LT(TensorError(actual.map, expected.map, ssim ? 1.0 : 1e-30), ssim ? 5e-5 : 3e-5) << "map";
     EXPECT_LT(TensorError(actual.gradient, expected.gradient, 1e-30), ssim ? 5e-4 : 3e-5) << "gradient";
     EXPECT_EQ(actual.gradient.layout, pair.distorted.view.layout);
-    EXPECT_EQ(actual.map.offset_x, windows ? 5 : 0);
+    const bool inside = windows && std::get<SsimWalk>(walks[i]).border == SsimBorder::kInside;
+    EXPECT_EQ(actual.map.offset_x, inside ? 5 : 0);
   }
 }
 
@@ -210,7 +211,15 @@ void ExpectGolden(const std::vector<GoldenRow>& rows) {
   }
 }
 
-std::vector<Walk> SsimWalks() { return {SsimWalk{}, SsimWalk{.k2 = 0.05, .scale = -0.5, .offset = 0.5}}; }
+std::vector<Walk> BorderedWalks() {
+  return {SsimWalk{.border = SsimBorder::kMirrored}, SsimWalk{.border = SsimBorder::kZero}};
+}
+
+std::vector<Walk> SsimWalks() {
+  return {SsimWalk{}, SsimWalk{.k2 = 0.05, .scale = -0.5, .offset = 0.5},
+          SsimWalk{.scale = -1.0, .offset = 1.0, .border = SsimBorder::kMirrored},
+          SsimWalk{.sigma = 2.5, .border = SsimBorder::kZero}};
+}
 
 TEST(SsimWalks, EveryTypeAndLayoutIsNearTheNaiveVersion) {
   for (const Size& s : {Size{11, 11, 1}, {11, 11, 3}, {12, 11, 3}, {11, 12, 1}, {17, 23, 3}, {53, 21, 3}}) {
@@ -226,7 +235,9 @@ TEST(SsimWalks, EveryTypeAndLayoutIsNearTheNaiveVersion) {
 // Several blocks and bands, with tails in both directions; blocks that have samples but no windows.
 TEST(SsimWalks, LargeOddImageIsNearTheNaiveVersion) {
   for (const Layout layout : kLayouts) {
-    ExpectNearNaive(GoldenPair(301, 197, 3, PixelType::kUint8, layout), {SsimWalk{}});
+    const Pair pair = GoldenPair(301, 197, 3, PixelType::kUint8, layout);
+    ExpectNearNaive(pair, {SsimWalk{}});
+    ExpectNearNaive(pair, BorderedWalks());
   }
   for (const int width : {53, 54, 63, 64, 86}) {
     ExpectNearNaive(GoldenPair(width, 13, 3, PixelType::kUint8, Layout::kHwc), {SsimWalk{}});
@@ -239,12 +250,26 @@ TEST(SsimWalks, LargeOddImageIsNearTheNaiveVersion) {
   }
 }
 
+// Blocks and bands end before, within and after what is mirrored; images so small that a sample is mirrored both ways,
+// or whose edges leave nothing between them.
+TEST(SsimWalks, BordersOfEveryWidthAreNearTheNaiveVersion) {
+  for (const int width : {12, 13, 40, 41, 43, 45, 46, 47, 53}) {
+    ExpectNearNaive(GoldenPair(width, 11, 3, PixelType::kUint8, Layout::kHwc), BorderedWalks());
+  }
+  for (const int width : {118, 120, 123, 125, 128, 150, 151, 155, 160}) {
+    ExpectNearNaive(GoldenPair(width, 11, 1, PixelType::kUint8, Layout::kHwc), BorderedWalks());
+  }
+  for (const int height : {12, 13, 22, 23, 26, 27, 31, 32}) {
+    ExpectNearNaive(GoldenPair(11, height, 1, PixelType::kUint8, Layout::kHwc), BorderedWalks());
+  }
+}
+
 TEST(SsimWalks, MixedTypesAndLayouts) {
   for (const Layout reference : kLayouts) {
     for (const Layout distorted : kLayouts) {
       Pair pair = GoldenPair(53, 29, 3, PixelType::kUint8, distorted);
       pair.reference = GoldenPair(53, 29, 3, PixelType::kFloat32, reference).reference;
-      ExpectNearNaive(pair, {SsimWalk{}});
+      ExpectNearNaive(pair, SsimWalks());
     }
   }
 }
@@ -296,8 +321,21 @@ TEST(MsSsimWalks, AFewLaunchesServeABatch) {
   EXPECT_EQ(LaunchesOf(MsSsimWalk{}, sizes, true), 4);
 }
 
+TEST(SsimWalks, AFewLaunchesServeABatch) {
+  const std::vector<Size> sizes = {{11, 11, 3}, {61, 17, 3}, {53, 43, 3}};
+  for (const Walk& walk : BorderedWalks()) {
+    const bool mirrored = std::get<SsimWalk>(walk).border == SsimBorder::kMirrored;
+    EXPECT_EQ(LaunchesOf(walk, sizes, false), 2);
+    EXPECT_EQ(LaunchesOf(walk, sizes, true), mirrored ? 3 : 2);
+  }
+}
+
 TEST(SsimWalks, GoldenValues) {
-  ExpectGolden({{"ssim wang", SsimWalk{}, 0.750497423, 0.03790042, 7.104858, -1.19985e-05, 0.753046856}});
+  ExpectGolden({{"ssim wang", SsimWalk{}, 0.750497423, 0.03790042, 7.104858, -1.19985e-05, 0.753046856},
+                {"ssim torchmetrics", SsimWalk{.border = SsimBorder::kMirrored}, 0.752736747, 0.0389843, 7.28496,
+                 -1.09293e-05, 0.738435531},
+                {"ssim fused-ssim", SsimWalk{.border = SsimBorder::kZero}, 0.765462262, 0.04846045, 6.723271,
+                 -1.09293e-05, 0.796272346}});
 }
 
 TEST(PointwiseWalks, GoldenValues) {
