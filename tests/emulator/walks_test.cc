@@ -19,12 +19,26 @@ using walk_test::NaiveResult;
 
 std::vector<Walk> PointwiseWalks() {
   using enum PointwiseLoss;
-  return {
-      PointwiseWalk{kMeanAbsolute}, PointwiseWalk{kMeanSquare},        PointwiseWalk{kRootMeanSquare},
-      PointwiseWalk{kSumSquare},    PointwiseWalk{kMeanSigned},        PointwiseWalk{kPsnr},
-      PointwiseWalk{kPsnr, 1e-8},   PointwiseWalk{kPsnr, 0.0, 20.0},   PointwiseWalk{kMaximum},
-      PointwiseWalk{kHuber, 0.05},  PointwiseWalk{kSmoothL1, 0.05},    PointwiseWalk{kSmoothL1, 0.0},
-      PointwiseWalk{kLogCosh},      PointwiseWalk{kCharbonnier, 1e-3}, PointwiseWalk{kShiftedCharbonnier, 1.0 / 255}};
+  return {PointwiseWalk{kMeanAbsolute},
+          PointwiseWalk{kMeanSquare},
+          PointwiseWalk{kRootMeanSquare},
+          PointwiseWalk{kSumSquare},
+          PointwiseWalk{kMeanSigned},
+          PointwiseWalk{kPsnr},
+          PointwiseWalk{kPsnr, 1e-8},
+          PointwiseWalk{kPsnr, 0.0, 20.0},
+          PointwiseWalk{kMaximum},
+          PointwiseWalk{kHuber, 0.05},
+          PointwiseWalk{kSmoothL1, 0.05},
+          PointwiseWalk{kSmoothL1, 0.0},
+          PointwiseWalk{kLogCosh},
+          PointwiseWalk{kCharbonnier, 1e-3},
+          PointwiseWalk{kShiftedCharbonnier, 1.0 / 255},
+          PointwiseWalk{kPinball, 0.3},
+          PointwiseWalk{kPercentage, 0.01},
+          PointwiseWalk{.loss = kBarron, .parameter = 1.5, .factor = 0.05},
+          PointwiseWalk{.loss = kSymmetricPercentage, .factor = 2.0},
+          PointwiseWalk{.loss = kSignedPercentage, .parameter = 0.01, .factor = 100.0}};
 }
 
 // Largest distance over the largest magnitude, or over `least` if that is more.

@@ -78,6 +78,27 @@ inline NaiveResult NaivePointwise(const PointwiseWalk& walk, const Planes& r, co
       case PointwiseLoss::kShiftedCharbonnier:
         value = std::sqrt(e * e + p * p) - p, slope = e == 0 ? 0 : e / std::sqrt(e * e + p * p);
         break;
+      case PointwiseLoss::kPinball:
+        value = e < 0 ? p * a : (1 - p) * a, slope = e < 0 ? -p : e > 0 ? 1 - p : 0;
+        break;
+      case PointwiseLoss::kBarron: {
+        const double b = std::abs(p - 2.0), q = e * e / (walk.factor * walk.factor);
+        value = b / p * (std::pow(q / b + 1.0, p / 2.0) - 1.0);
+        slope = e / (walk.factor * walk.factor) * std::pow(q / b + 1.0, p / 2.0 - 1.0);
+        break;
+      }
+      case PointwiseLoss::kPercentage:
+        value = a / std::max(std::abs(r.values[i]), p), slope = sign / std::max(std::abs(r.values[i]), p);
+        break;
+      case PointwiseLoss::kSymmetricPercentage: {
+        // Values are not below 0. At 0 the derivative of the sum is 0.
+        const double of = r.values[i] + d.values[i], rises = d.values[i] > 0 ? 1.0 : 0.0;
+        if (of > 0) value = walk.factor * a / of, slope = walk.factor * (sign / of - a * rises / (of * of));
+        break;
+      }
+      case PointwiseLoss::kSignedPercentage:
+        value = -walk.factor * e / std::max(r.values[i], p), slope = -walk.factor / std::max(r.values[i], p);
+        break;
     }
     sum += value;
     maximum = std::max(maximum, a);
