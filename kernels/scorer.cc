@@ -16,6 +16,7 @@
 #include "kernels/metrics/weights.h"
 #include "kernels/ops/conv_trunk/trunk.h"
 #include "kernels/resolve.h"
+#include "kernels/score_again.h"
 #include "kernels/walks/walk.h"
 
 #if defined(LIKENESS_ENABLE_CUDA)
@@ -46,13 +47,6 @@ struct Scorer::Impl {
   // The metrics that the GPU does not compute.
   void ScoreOnCpu(PairJob& job);
   void ScoreOnDevice(absl::Span<PairJob* const> jobs);
-  // Computes exactly what left the range of 16 bits.
-  static void ScoreAnew(const Scorer& scorer, absl::Span<PairJob* const> jobs);
-  template <class Wanted, class Change, class Take>
-  static void ScoreSome(const Scorer& scorer, PairJob& job, const Wanted& wanted, const Change& change,
-                        const Take& take);
-  // By their programs, the maps of metrics whose walks make none.
-  static void AddMaps(const Scorer& scorer, absl::Span<PairJob* const> jobs);
 #if defined(LIKENESS_ENABLE_CUDA)
   absl::Status StartDevices();
 #endif
@@ -219,13 +213,17 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
     return absl::InvalidArgumentError(why);
   }
   // Averaging over weights takes a few steps more.
-  Plan plan =
-      PlanAlone({&entry, {shape, settings, metric.want_map, metric.want_gradient, weighted, Averaging::kOverWeights}},
-                impl_->OnDevice(metric) ? kPlannedCuda : impl_->cpu->planned());
+  const auto plan_program = [&](bool want_gradient) {
+    return PlanAlone({&entry, {shape, settings, metric.want_map, want_gradient, weighted, Averaging::kOverWeights}},
+                     impl_->OnDevice(metric) ? kPlannedCuda : impl_->cpu->planned());
+  };
+  Plan plan = plan_program(metric.want_gradient);
   if (const auto walk = impl_->WalkOf(metric, reference, distorted, weighted)) {
+    plan.workspace_bytes = impl_->WorkspaceOf(metric, *walk, distorted);
     // The program makes a map that the walk does not.
-    const std::int64_t for_map = metric.want_map && !HasMap(walk->walk) ? plan.workspace_bytes : 0;
-    plan.workspace_bytes = std::max(for_map, impl_->WorkspaceOf(metric, *walk, distorted));
+    if (metric.want_map && !HasMap(walk->walk)) {
+      plan.workspace_bytes = std::max(plan.workspace_bytes, plan_program(false).workspace_bytes);
+    }
   }
   const std::int64_t limit = impl_->WorkspaceLimit(metric);
   if (plan.workspace_bytes > limit) {
@@ -318,57 +316,6 @@ void Scorer::Impl::ScoreOnCpu(PairJob& job) {
   cpu->Score(pair);
 }
 
-// Scores those metrics of a job once more that `wanted` names, each changed by `change`, and hands results to `take`.
-template <class Wanted, class Change, class Take>
-void Scorer::Impl::ScoreSome(const Scorer& scorer, PairJob& job, const Wanted& wanted, const Change& change,
-                             const Take& take) {
-  std::vector<std::size_t> which;
-  std::vector<ResolvedMetric> changed;
-  for (std::size_t i = 0; i < job.metrics.size(); ++i) {
-    if (!job.results[i].status.ok() || !wanted(job.results[i], job.metrics[i])) continue;
-    which.push_back(i);
-    change(changed.emplace_back(job.metrics[i]));
-  }
-  if (which.empty()) return;
-  PairJob some;
-  some.reference = job.reference;
-  some.distorted = job.distorted;
-  some.metrics = changed;
-  some.alpha_background = job.alpha_background;
-  some.weights = job.weights;
-  some.averaging = job.averaging;
-  some.kept = job.kept;
-  PairJob* const one[] = {&some};
-  scorer.Score(one);
-  for (std::size_t k = 0; k < which.size(); ++k) take(job.results[which[k]], some.results[k]);
-}
-
-// Rare, so one job after another. What is exact cannot come back here.
-void Scorer::Impl::ScoreAnew(const Scorer& scorer, absl::Span<PairJob* const> jobs) {
-  for (PairJob* job : jobs) {
-    ScoreSome(
-        scorer, *job, [](const MetricResult& result, const ResolvedMetric&) { return result.left_range; },
-        [](ResolvedMetric& metric) { metric.precision = Precision::kExact; },
-        [](MetricResult& result, MetricResult& anew) { result = std::move(anew); });
-  }
-}
-
-void Scorer::Impl::AddMaps(const Scorer& scorer, absl::Span<PairJob* const> jobs) {
-  for (PairJob* job : jobs) {
-    ScoreSome(
-        scorer, *job,
-        [](const MetricResult& result, const ResolvedMetric& metric) { return metric.want_map && result.map.empty(); },
-        [](ResolvedMetric& metric) {
-          metric.by_program = true;
-          metric.want_gradient = false;
-        },
-        [](MetricResult& result, MetricResult& program) {
-          result.status = program.status;
-          result.map = std::move(program.map);
-        });
-  }
-}
-
 // A failed measurement never looks like a score.
 void Scorer::Impl::CheckScores(PairJob& job) {
   for (std::size_t i = 0; i < job.metrics.size(); ++i) {
@@ -408,8 +355,8 @@ void Scorer::Score(absl::Span<PairJob* const> jobs) const {
   };
   score(at_once);
   score(then);
-  Impl::ScoreAnew(*this, jobs);
-  Impl::AddMaps(*this, jobs);
+  ScoreAnew(*this, jobs);
+  AddMaps(*this, jobs);
   for (PairJob* job : jobs) Impl::CheckScores(*job);
 }
 

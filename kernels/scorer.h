@@ -66,7 +66,9 @@ struct Explanation {
     int channels = 0;
     std::vector<int> metrics;  // as numbered in the request
   };
-  std::vector<int> walks;  // share one reading of the images in fused walks, but for MS-SSIM
+  // Fused walks. They share readings of the images: one for all that stay inside, one for each kind of border; MS-SSIM
+  // has its own. Where one makes no map, the program that does is not counted here.
+  std::vector<int> walks;
   std::vector<Step> shared;
   Plan apart;           // all programs, each by itself; the workspace is the largest one's
   Plan together;        // the same with every shared step computed once

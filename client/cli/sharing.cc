@@ -140,7 +140,10 @@ std::string SharingText(const Sharing& sharing) {
   list("fused walks", explanation.walks);
   list("programs", sharing.programs);
   if (explanation.walks.size() > 1) {
-    absl::StrAppend(&text, "\nThe fused walks share one reading of both images, but for ms_ssim's.\n");
+    absl::StrAppend(
+        &text,
+        "\nFused walks share one reading of both images; those of SSIM that reach over a border share another, "
+        "and ms_ssim and ms_dssim read by themselves.\n");
   }
   if (sharing.programs.size() < 2) return text;
 

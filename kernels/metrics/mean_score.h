@@ -1,4 +1,5 @@
-// How a metric whose score is the mean of a spatial map makes its score. Every such metric ends here.
+// How a metric whose score is the mean of a spatial map makes its score. Every such metric ends here: in MappedScore,
+// or in MeanScore where the map is made anyway.
 #pragma once
 
 #include "kernels/metrics/functors.h"

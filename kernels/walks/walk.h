@@ -42,8 +42,8 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
 // Whether RunWalks has this walk at all; kernels/walks/walks_cuda.h has every one.
 bool RunsOnCpu(const WalkRequest& request);
 
-// Memory that RunWalks takes for a request. Most take none: they keep a few rows of each tile, whatever the size, and of
-// a mirrored border its gradient.
+// Memory that RunWalks takes for a request. Most take none: they keep a few rows of each tile, whatever the size. What
+// is kept of a mirrored border's gradient, a few rows and columns, is not counted.
 std::int64_t WalkWorkspaceBytes(const WalkRequest& request, const ImageView& distorted);
 
 // Fills every request. Each must have passed CheckWalk and RunsOnCpu. Float samples must be finite. `workspace` has as

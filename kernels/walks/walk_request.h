@@ -26,7 +26,7 @@ enum class PointwiseLoss {
   kPinball,              // mean of parameter |e| where e < 0, else (1 - parameter) e
   kBarron,               // mean rho(e) of alpha = parameter and c = factor (kernels/metrics/robust)
   kPercentage,           // mean |e| / max(|r|, parameter)
-  kSymmetricPercentage,  // mean of factor |e| / (|r| + |d|)
+  kSymmetricPercentage,  // mean of factor |e| / max(|r| + |d|, 1.17e-6)
   kSignedPercentage,     // mean of -factor e / max(|r|, parameter) with the sign of r
 };
 
@@ -36,7 +36,7 @@ struct PointwiseWalk {
   PointwiseLoss loss = PointwiseLoss::kMeanAbsolute;
   double parameter = 0.0;                                // not negative
   double cap = std::numeric_limits<double>::infinity();  // kPsnr only; the gradient is 0 where the cap holds
-  double factor = 1.0;                                   // of the last four losses
+  double factor = 1.0;                                   // where the loss names it
 };
 
 // What a window of SSIM finds beyond the image.

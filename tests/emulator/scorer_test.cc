@@ -103,8 +103,7 @@ TEST(CudaScorer, AddsTheMapThatAWalkDoesNotMake) {
   const auto cuda = Make(Backend::kCuda), cpu = Make(Backend::kCpu);
   const std::vector<std::string> ids = {"ms_dssim"};
   Pair with_map(*cuda, 161, 163, ids, true), without(*cuda, 161, 163, ids, false), on_cpu(*cpu, 161, 163, ids, true);
-  cuda->Score({&with_map.job});
-  cuda->Score({&without.job});
+  cuda->Score({&without.job, &with_map.job});
   cpu->Score({&on_cpu.job});
   const MetricResult& result = with_map.job.results[0];
   ASSERT_TRUE(result.status.ok()) << result.status;

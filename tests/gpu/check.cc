@@ -159,7 +159,8 @@ int Run(int argc, char** argv) {
       if (request.program->trunk != nullptr && Trunks::device() == nullptr && !trunks.Create()) return kFailed;
       ++count;
       failed += CheckRow(row, request, false) ? 0 : 1;
-      if (!FusedWalk(request)) continue;
+      const auto walk = FusedWalk(request);
+      if (!walk || (row.quantity == "map_mean" && !HasMap(*walk))) continue;
       ++count;
       failed += CheckRow(row, request, true) ? 0 : 1;
     }

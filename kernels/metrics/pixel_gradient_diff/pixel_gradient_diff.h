@@ -42,10 +42,7 @@ struct PixelGradientDiff {
     const auto score = [&](const auto&... derivatives) {
       const PixelGradientLoss loss;
       if (!head) return MappedScore(t, loss, 0, {1.0, 0.0}, derivatives...);
-      if (!t.weights().empty()) return MeanScore(t, Permute(t, Map(t, loss, derivatives...), Inverse(kHead)));
-      Output<tracked> out = MappedScore(t, loss, 0, {1.0, 0.0}, derivatives...);
-      if (t.wants_map()) out.map = Permute(t, out.map, Inverse(kHead));
-      return out;
+      return MeanScore(t, Permute(t, Map(t, loss, derivatives...), Inverse(kHead)));
     };
     return score(derivative(CentralDifference()), derivative(Transposed(CentralDifference())),
                  derivative(SecondDifference()), derivative(Transposed(SecondDifference())),

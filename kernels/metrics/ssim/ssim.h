@@ -74,10 +74,18 @@ Output<tracked> RunSsim(T& t, const Planes<false>& reference, const Planes<track
 inline std::optional<WalkRequest> SsimWalkFor(const Settings& s, const Linear& loss) {
   const SsimConvention convention = ReadSsimConvention(s);
   const SsimWindow& window = convention.window;
-  if (convention.pool_to_256 || convention.round_u8 || window.taps.size() != 11) return std::nullopt;
-  SsimBorder border = SsimBorder::kInside;
-  if (window.border == Border::kReflect101) border = SsimBorder::kMirrored;
-  if (window.border == Border::kZero) border = SsimBorder::kZero;
+  if (convention.pool_to_256 || convention.luma || convention.round_u8) return std::nullopt;
+  if (window.taps.size() != 11 || window.relu_cs || window.covariance_factor != 1.0) return std::nullopt;
+  SsimBorder border;
+  if (window.border == Border::kValid) {
+    border = SsimBorder::kInside;
+  } else if (window.border == Border::kReflect101) {
+    border = SsimBorder::kMirrored;
+  } else if (window.border == Border::kZero) {
+    border = SsimBorder::kZero;
+  } else {
+    return std::nullopt;
+  }
   WalkRequest request;
   request.walk = SsimWalk{s.Number("sigma"), s.Number("k1"), s.Number("k2"), loss.scale, loss.offset, border};
   return request;
