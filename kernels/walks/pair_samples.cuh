@@ -82,24 +82,15 @@ class PairSamples {
   // Beyond the last sample they are anything: memory is read up to the next multiple of 16 bytes.
   template <int kVectors>
   __device__ __forceinline__ void EvenValues(std::int64_t first, std::int64_t step, float* r, float* d) const {
-    switch (distorted_.type) {
-      case PixelType::kUint8:
-        return EvenValuesOf<kVectors, std::uint8_t>(first, step, r, d);
-      case PixelType::kUint16:
-        return EvenValuesOf<kVectors, std::uint16_t>(first, step, r, d);
-      case PixelType::kFloat16:
-        return EvenValuesOf<kVectors, __half>(first, step, r, d);
-      default:
-        return EvenValuesOf<kVectors, float>(first, step, r, d);
-    }
+    ForEven<kVectors>(first, step, [&](int k, float of_r, float of_d) {
+      r[k] = of_r;
+      d[k] = of_d;
+    });
   }
   // d - r.
   template <int kVectors>
   __device__ __forceinline__ void EvenErrors(std::int64_t first, std::int64_t step, float* e) const {
-    float r[4 * kVectors];
-    EvenValues<kVectors>(first, step, r, e);
-#pragma unroll
-    for (int k = 0; k < 4 * kVectors; ++k) e[k] -= r[k];
+    ForEven<kVectors>(first, step, [&](int k, float r, float d) { e[k] = d - r; });
   }
 
   // r and d of any pair, sample by sample; 0 beyond the last.
@@ -119,10 +110,24 @@ class PairSamples {
     return image.row_bytes == std::int64_t{image.width} * channels * BytesPerSample(image.type);
   }
 
+  // use(k, r, d) of each sample.
+  template <int kVectors, class Use>
+  __device__ __forceinline__ void ForEven(std::int64_t first, std::int64_t step, Use use) const {
+    switch (distorted_.type) {
+      case PixelType::kUint8:
+        return ForEvenOf<kVectors, std::uint8_t>(first, step, use);
+      case PixelType::kUint16:
+        return ForEvenOf<kVectors, std::uint16_t>(first, step, use);
+      case PixelType::kFloat16:
+        return ForEvenOf<kVectors, __half>(first, step, use);
+      default:
+        return ForEvenOf<kVectors, float>(first, step, use);
+    }
+  }
+
   // All loads first, so that they are under way together.
-  template <int kVectors, class Sample>
-  __device__ __forceinline__ void EvenValuesOf(std::int64_t first, std::int64_t step, float* r_out,
-                                               float* d_out) const {
+  template <int kVectors, class Sample, class Use>
+  __device__ __forceinline__ void ForEvenOf(std::int64_t first, std::int64_t step, Use use) const {
     Four<Sample> r[kVectors] = {}, d[kVectors] = {};
 #pragma unroll
     for (int k = 0; k < kVectors; ++k) {
@@ -133,8 +138,7 @@ class PairSamples {
     }
 #pragma unroll
     for (int k = 0; k < 4 * kVectors; ++k) {
-      r_out[k] = reference_scale_(ToFloat(r[k / 4].v[k % 4]));
-      d_out[k] = distorted_scale_(ToFloat(d[k / 4].v[k % 4]));
+      use(k, reference_scale_(ToFloat(r[k / 4].v[k % 4])), distorted_scale_(ToFloat(d[k / 4].v[k % 4])));
     }
   }
 
