@@ -27,12 +27,12 @@ std::set<std::string> SharedOps(const Explanation& explanation) {
 }
 
 TEST(Sharing, EqualStepsRunOnce) {
-  // Programs, no walks: the squared error and its mean are common to three; mae shares only the loaded images.
+  // Programs, no walks: the mean squared error is common to three; mae shares only the loaded images.
   const Explanation explanation =
       Explain(ScorerFor("oracle", false), {Request("mae"), Request("mse"), Request("rmse"), Request("psnr")},
               ScenePair(67, 45));
   EXPECT_TRUE(explanation.shares);
-  EXPECT_EQ(SharedOps(explanation), (std::set<std::string>{"Load", "Map", "Reduce"}));
+  EXPECT_EQ(SharedOps(explanation), (std::set<std::string>{"Load", "PixelMeans", "MeanOf"}));
   ASSERT_EQ(explanation.shared.size(), 4u);
   EXPECT_EQ(explanation.shared[0].metrics, (std::vector<int>{0, 1, 2, 3}));
   EXPECT_EQ(explanation.shared[2].metrics, (std::vector<int>{1, 2, 3}));

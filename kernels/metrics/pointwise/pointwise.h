@@ -125,10 +125,12 @@ struct Psnr {
       if (s.Choice("luma") == "bt601") return Luma(t, image);
       return s.Choice("luma") == "none" ? image : StudioLuma(t, image);
     };
-    const bool per_channel = s.Flag("per_channel_mean");
-    Output<tracked> mse = MeanScore(t, Map(t, SquaredError{}, planes(r), planes(d)), 0, {1.0, 0.0}, per_channel);
-    const auto score = MapScalars(t, decibels, mse.score);
-    return {per_channel ? MeanOf(t, score) : score, mse.map, 0};
+    if (s.Flag("per_channel_mean")) {
+      const auto mse = MeanScore(t, Map(t, SquaredError{}, planes(r), planes(d)), 0, {1.0, 0.0}, true);
+      return {MeanOf(t, MapScalars(t, decibels, mse.score)), mse.map, 0};
+    }
+    const Output<tracked> mse = MeanOfMap(t, SquaredError{}, planes(r), planes(d));
+    return {MapScalars(t, decibels, mse.score), mse.map, 0};
   }
 };
 
