@@ -83,21 +83,6 @@ struct GmsdGradientKernel {
     }
   }
 
-  template <int run>
-  __device__ __forceinline__ void StoreRun(std::int64_t at, const float (&values)[run]) const {
-    if constexpr (run == 1) {
-      StoreSample(out, at, values[0]);
-    } else if (out.half) {
-      Four<__half> rounded;
-#pragma unroll
-      for (int k = 0; k < run; ++k) rounded.v[k] = __float2half_rn(values[k]);
-      *reinterpret_cast<Four<__half>*>(static_cast<__half*>(out.data) + at) = rounded;
-    } else {
-      *reinterpret_cast<Four<float>*>(static_cast<float*>(out.data) + at) = {values[0], values[1], values[2],
-                                                                             values[3]};
-    }
-  }
-
   // step: samples from a pixel to the next; run: samples of a row that are written at once.
   template <int step, int run>
   __device__ __forceinline__ void Store(const Tile& pull, int y0, int x0) const {
@@ -115,17 +100,22 @@ struct GmsdGradientKernel {
         const int line = i / kRuns, at = i % kRuns * run;
         const std::int64_t in_row = std::int64_t{2 * x0} * step + at;
         if (in_row >= row_samples) continue;
-        float values[run];
+        Four<float> values;
 #pragma unroll
         for (int k = 0; k < run; ++k) {
           const int c = step == 1 ? plane : (at + k) % step;
-          values[k] = Bare(Vec(pull[line][(at + k) / (2 * step)]) * weight(c));
+          values.v[k] = Bare(Vec(pull[line][(at + k) / (2 * step)]) * weight(c));
         }
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
           const int y = 2 * (y0 + line) + j;
           if (y >= pair.image.height) continue;
-          StoreRun<run>((std::int64_t{plane} * pair.image.height + y) * row_samples + in_row, values);
+          const std::int64_t place = (std::int64_t{plane} * pair.image.height + y) * row_samples + in_row;
+          if constexpr (run == 4) {
+            StoreFour(out, place, values);
+          } else {
+            StoreFirst(out, place, values, run);
+          }
         }
       }
     }

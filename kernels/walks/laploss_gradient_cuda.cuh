@@ -32,22 +32,12 @@ struct LapTensorOut {
   TensorPlace tensor;
 
   // Of samples that lie one behind another. aligned: all of them, at a multiple of four.
-  __device__ __forceinline__ void PutRun(std::int64_t at, int count, bool aligned, const float (&v)[4]) const {
-    if (!aligned) {
-#pragma unroll
-      for (int k = 0; k < 4; ++k) {
-        if (k < count) StoreSample(tensor, at + k, v[k]);
-      }
-    } else if (tensor.half) {
-      *reinterpret_cast<Four<__half>*>(static_cast<__half*>(tensor.data) + at) = {
-          __float2half_rn(v[0]), __float2half_rn(v[1]), __float2half_rn(v[2]), __float2half_rn(v[3])};
-    } else {
-      *reinterpret_cast<Four<float>*>(static_cast<float*>(tensor.data) + at) = {v[0], v[1], v[2], v[3]};
-    }
+  __device__ __forceinline__ void PutRun(std::int64_t at, int count, bool aligned, const Four<float>& v) const {
+    aligned ? StoreFour(tensor, at, v) : StoreFirst(tensor, at, v, count);
   }
   __device__ __forceinline__ void Put(const LapLevel& level, int channel, int y, int x, const float (&v)[4]) const {
     const std::int64_t at = (std::int64_t{channel} * level.height + y) * level.width + x;
-    PutRun(at, level.width - x, level.width % 4 == 0, v);
+    PutRun(at, level.width - x, level.width % 4 == 0, {v[0], v[1], v[2], v[3]});
   }
 };
 
@@ -221,7 +211,7 @@ struct LapLossGradientKernel {
       const int y = at.y0 + i / (kAcross / 4), x = 3 * at.x0 + i % (kAcross / 4) * 4;
       if (y >= level.height || x >= row_samples) continue;
       const auto values = *reinterpret_cast<const Four<float>*>(shared.tile + 4 * i);
-      out.PutRun(std::int64_t{y} * row_samples + x, row_samples - x, level.width % 4 == 0, values.v);
+      out.PutRun(std::int64_t{y} * row_samples + x, row_samples - x, level.width % 4 == 0, values);
     }
   }
 };

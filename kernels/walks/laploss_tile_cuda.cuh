@@ -27,11 +27,6 @@ inline constexpr int kLapMostRows = kLapRun * kLapRuns;
 // Three channels have three borders.
 inline constexpr int kLapTileSamples = (kLapMostRows + 3 * 2 * kLapReach) * kLapAcross;
 
-template <class T>
-struct alignas(2 * sizeof(T)) Two {
-  T v[2];
-};
-
 // Planes of one level, of 1 channel or 3. Rows begin at multiples of four samples.
 struct LapLevel {
   int width;

@@ -42,11 +42,6 @@ struct ValueScale {
   __device__ float Product(float sample) const { return std::fma(sample, reciprocal, sample * rest_or_one); }
 };
 
-template <class T>
-struct alignas(4 * sizeof(T)) Four {
-  T v[4];
-};
-
 // Two images of one size and channel count, without alpha.
 class PairSamples {
  public:

@@ -1,6 +1,6 @@
-// One reading of the pair serves all its pointwise walks of the error: sums, maps, and the gradients that need no score.
-// Gradients that do are written by a second reading, and a maximum's share is counted by one before that: pixels are
-// cheaper to read again than a gradient is to write twice. Terms that want the samples themselves, or many
+// One reading of the pair serves all its pointwise walks of the error: sums, maps, and the gradients that need no
+// score. Gradients that do are written by a second reading, and a maximum's share is counted by one before that: pixels
+// are cheaper to read again than a gradient is to write twice. Terms that want the samples themselves, or many
 // instructions, have a reading of their own, which leaves the first its registers.
 //
 // Floor: the bytes of both images, of the maps and gradients, and of both images once more for a late gradient, twice
@@ -67,24 +67,6 @@ __device__ __forceinline__ float ValueAt(const Reaches& f, float, float e) {
 }
 __device__ __forceinline__ float SlopeAt(const Reaches& f, float, float e) {
   return e == 0.0f || std::fabs(e) < f.threshold ? 0.0f : std::copysign(1.0f, e);
-}
-
-// The first `count` of four samples, from a multiple of four on.
-__device__ __forceinline__ void StoreFour(const Four<float>& values, int count, const TensorPlace& to,
-                                          std::int64_t at) {
-  if (count < 4) {
-#pragma unroll
-    for (int k = 0; k < 4; ++k) {
-      if (k < count) StoreSample(to, at + k, values.v[k]);
-    }
-  } else if (to.half) {
-    Four<__half> halves;
-#pragma unroll
-    for (int k = 0; k < 4; ++k) halves.v[k] = __float2half_rn(values.v[k]);
-    *reinterpret_cast<Four<__half>*>(static_cast<__half*>(to.data) + at) = halves;
-  } else {
-    *reinterpret_cast<Four<float>*>(static_cast<float*>(to.data) + at) = values;
-  }
 }
 
 // of_error: the terms are of the error alone (IsOfError); else they are the others.
@@ -238,7 +220,8 @@ struct PointwiseKernel {
       Four<float> four;
 #pragma unroll
       for (int k = 0; k < 4; ++k) four.v[k] = f(in.r[4 * v + k], in.d[4 * v + k]);
-      StoreFour(four, in.valid[v], to, in.first + v * 4 * kThreads);
+      const std::int64_t at = in.first + v * 4 * kThreads;
+      in.valid[v] < 4 ? StoreFirst(to, at, four, in.valid[v]) : StoreFour(to, at, four);
     }
   }
 };

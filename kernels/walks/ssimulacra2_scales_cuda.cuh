@@ -83,15 +83,12 @@ struct SsimulacraScalesKernel {
   }
 
   // Two samples side by side, of which the second may lie beyond the last column: rows have room for it.
-  struct alignas(8) Two {
-    float v[2];
-  };
   __device__ __forceinline__ static void StoreTwo(const PlanesView& to, int x, int y, const Vec (&a)[kChannels],
                                                   const Vec (&b)[kChannels]) {
     const auto first = SsimulacraXyb{}(a[0], a[1], a[2]), second = SsimulacraXyb{}(b[0], b[1], b[2]);
 #pragma unroll
     for (int c = 0; c < kChannels; ++c) {
-      *reinterpret_cast<Two*>(Row(to, c, y) + x) = {Bare(first.v[c]), Bare(second.v[c])};
+      *reinterpret_cast<Two<float>*>(Row(to, c, y) + x) = {Bare(first.v[c]), Bare(second.v[c])};
     }
   }
   __device__ __forceinline__ static void StoreOne(const PlanesView& to, int x, int y, const Vec (&a)[kChannels]) {

@@ -8,6 +8,16 @@
 
 LIKENESS_BEGIN_TARGET
 
+// Samples side by side that are read or written at once: the first lies at a multiple of as many.
+template <class T>
+struct alignas(2 * sizeof(T)) Two {
+  T v[2];
+};
+template <class T>
+struct alignas(4 * sizeof(T)) Four {
+  T v[4];
+};
+
 __device__ __forceinline__ float ToFloat(std::uint8_t sample) { return static_cast<float>(sample); }
 __device__ __forceinline__ float ToFloat(std::uint16_t sample) { return static_cast<float>(sample); }
 __device__ __forceinline__ float ToFloat(__half sample) { return __half2float(sample); }
