@@ -10,7 +10,7 @@
 //
 // Floor: the bytes of both images, 2 a sample at 8 bit, and 2.7 of levels: 1.3 written and as many read. The program
 // moves 50 bytes a sample in 37 launches. A gradient adds 4 bytes a sample, 2.7 of levels' gradients and 0.7 of signs;
-// the program moves 113 in 67. nvcc 13.0 for sm_90: 80 registers, up to fourteen words spilled (118 and 128 registers
+// the program moves 113 in 67. nvcc 13.0 for sm_90: 80 registers, up to thirteen words spilled (118 and 128 registers
 // and none where the images lie in different orders), 79 for the gradient; 32 KiB of shared memory, 45 for the deep
 // levels.
 #include <algorithm>

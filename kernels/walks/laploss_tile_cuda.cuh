@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "kernels/metrics/laploss/laploss_math.h"
+#include "kernels/ops/border.h"
 #include "kernels/ops/cuda_device.h"
 #include "kernels/walks/march_grid.h"
 #include "kernels/walks/pair_samples.cuh"
@@ -90,7 +91,7 @@ struct LapPlace {
   }
 };
 
-__device__ __forceinline__ int LapInside(int i, int side) { return i < 0 ? 0 : i < side ? i : side - 1; }
+__device__ __forceinline__ int LapInside(int i, int side) { return BorderIndex(i, side, Border::kReplicate); }
 
 // Four columns of a group in a row with its border.
 __device__ __forceinline__ void LapPut(float* row, int group, float a, float b, float c, float d) {
