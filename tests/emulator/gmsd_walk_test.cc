@@ -1,15 +1,11 @@
 // GMSD's fused walk under CUDA, run on the CPU: against its program, in batches, with identical and flat images.
-#include <cuda_fp16.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <string>
 #include <vector>
 
-#include "kernels/walks/walk.h"
 #include "tests/emulator/walk_support.h"
 
 namespace likeness::cuda {
@@ -73,13 +69,8 @@ TEST(GmsdWalks, MixedTypesAndLayouts) {
 
 TEST(GmsdWalks, ScoreIsTheDeviationOfTheMap) { ForEverySize(kSizes, ExpectDeviationOfMap); }
 
-// Ten bits, which no multiplication divides by.
 TEST(GmsdWalks, OtherScalesAreNearTheProgram) {
-  for (const int width : {40, 41}) {
-    Pair pair = GoldenPair(width, 30, 3, PixelType::kUint16, Layout::kHwc);
-    pair.reference.view.value_of_one = pair.distorted.view.value_of_one = 1023.0;
-    ExpectNear(pair);
-  }
+  ForTenBits(30, [](const Pair& pair) { ExpectNear(pair); });
 }
 
 TEST(GmsdWalks, OtherConventionsAreTheProgrammes) {
@@ -94,15 +85,9 @@ TEST(GmsdWalks, OtherConventionsAreTheProgrammes) {
 }
 
 TEST(GmsdWalks, TakesTwoPixelsASideAndMore) {
-  const auto takes = [](int width, int height) {
-    const Pair pair = GoldenPair(width, height, 3, PixelType::kUint8, Layout::kHwc);
-    WalkRequest request;
-    request.walk = GmsdWalk{};
-    return CheckWalk(request, pair.reference.view, pair.distorted.view).ok();
-  };
-  EXPECT_TRUE(takes(2, 2));
-  EXPECT_FALSE(takes(1, 2));
-  EXPECT_FALSE(takes(2, 1));
+  EXPECT_TRUE(Takes(GmsdWalk{}, 2, 2));
+  EXPECT_FALSE(Takes(GmsdWalk{}, 1, 2));
+  EXPECT_FALSE(Takes(GmsdWalk{}, 2, 1));
 }
 
 TEST(GmsdWalks, IdentityIsExact) {
@@ -113,44 +98,15 @@ TEST(GmsdWalks, IdentityIsExact) {
 
 // Nothing but the border of zeros has an edge; black has none at all.
 TEST(GmsdWalks, FlatImagesAreNearTheProgram) {
-  for (const auto& [reference, distorted] : {std::pair(0, 0), {0, 1}, {255, 0}, {255, 255}, {128, 127}}) {
-    SCOPED_TRACE(std::to_string(reference) + " " + std::to_string(distorted));
-    for (const Size& s : std::vector<Size>{{2, 2, 3}, {69, 66, 3}, {72, 80, 1}}) {
-      Pair pair = GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc);
-      std::fill(pair.reference.bytes.begin(), pair.reference.bytes.end(), static_cast<std::uint8_t>(reference));
-      std::fill(pair.distorted.bytes.begin(), pair.distorted.bytes.end(), static_cast<std::uint8_t>(distorted));
-      ExpectNear(pair, kNearWhereFlat);
-      ExpectDeviationOfMap(pair);
-      if (reference != distorted) continue;
-      const PairTask task = Scored(pair, {GmsdWalk{}});
-      const PairResult& result = task.metrics[0].result;
-      EXPECT_EQ(result.score, 0.0);
-      for (std::int64_t i = 0; i < result.gradient.sample_count(); ++i) ASSERT_EQ(result.gradient.data[i], 0.0f) << i;
-    }
-  }
+  ForFlatImages(GmsdWalk{}, {{2, 2, 3}, {69, 66, 3}, {72, 80, 1}}, [](const Pair& pair) {
+    ExpectNear(pair, kNearWhereFlat);
+    ExpectDeviationOfMap(pair);
+  });
 }
 
 // Four samples at a time, and one.
 TEST(GmsdWalks, Float16IsFloatRounded) {
-  for (const Size& s : std::vector<Size>{{72, 9, 3}, {68, 6, 1}, {17, 23, 3}}) {
-    for (const Layout layout : kLayouts) {
-      const Pair pair = GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, layout);
-      const PairTask whole = Scored(pair, {GmsdWalk{}});
-      PairTask task = TaskOf(pair, {GmsdWalk{}}, true, true);
-      task.metrics[0].half = true;
-      Score({&task});
-      const auto expect_rounded = [](const Tensor& half, const Tensor& whole) {
-        ASSERT_NE(half.half, nullptr);
-        ASSERT_EQ(half.sample_count(), whole.sample_count());
-        for (std::int64_t i = 0; i < whole.sample_count(); ++i) {
-          const __half rounded = __float2half_rn(whole.data[i]);
-          ASSERT_EQ(std::memcmp(&half.half[i], &rounded, sizeof(rounded)), 0) << i;
-        }
-      };
-      expect_rounded(task.metrics[0].result.map, whole.metrics[0].result.map);
-      expect_rounded(task.metrics[0].result.gradient, whole.metrics[0].result.gradient);
-    }
-  }
+  ExpectFloat16IsFloatRounded(GmsdWalk{}, {{72, 9, 3}, {68, 6, 1}, {17, 23, 3}});
 }
 
 TEST(GmsdWalks, BitsDoNotDependOnCompany) {

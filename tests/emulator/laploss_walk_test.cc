@@ -1,14 +1,10 @@
 // The Laplacian pyramid loss's fused walk under CUDA, run on the CPU: against its program, in batches, with identical
 // and flat images.
-#include <cuda_fp16.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cstring>
 #include <string>
 #include <vector>
 
-#include "kernels/walks/walk.h"
 #include "tests/emulator/walk_support.h"
 
 namespace likeness::cuda {
@@ -77,13 +73,8 @@ TEST(LapLossWalks, MixedTypesAndLayouts) {
   }
 }
 
-// Ten bits, which no multiplication divides by.
 TEST(LapLossWalks, OtherScalesAreNearTheProgram) {
-  for (const int width : {40, 41}) {
-    Pair pair = GoldenPair(width, 33, 3, PixelType::kUint16, Layout::kHwc);
-    pair.reference.view.value_of_one = pair.distorted.view.value_of_one = 1023.0;
-    ExpectNear(pair);
-  }
+  ForTenBits(33, [](const Pair& pair) { ExpectNear(pair); });
 }
 
 TEST(LapLossWalks, EveryConventionIsAWalk) {
@@ -98,15 +89,9 @@ TEST(LapLossWalks, EveryConventionIsAWalk) {
 }
 
 TEST(LapLossWalks, Takes32PixelsASideAndMore) {
-  const auto takes = [](int width, int height) {
-    const Pair pair = GoldenPair(width, height, 3, PixelType::kUint8, Layout::kHwc);
-    WalkRequest request;
-    request.walk = LapLossWalk{};
-    return CheckWalk(request, pair.reference.view, pair.distorted.view).ok();
-  };
-  EXPECT_TRUE(takes(32, 32));
-  EXPECT_FALSE(takes(31, 32));
-  EXPECT_FALSE(takes(32, 31));
+  EXPECT_TRUE(Takes(LapLossWalk{}, 32, 32));
+  EXPECT_FALSE(Takes(LapLossWalk{}, 31, 32));
+  EXPECT_FALSE(Takes(LapLossWalk{}, 32, 31));
 }
 
 TEST(LapLossWalks, IdentityIsExact) {
@@ -116,43 +101,13 @@ TEST(LapLossWalks, IdentityIsExact) {
 // A constant error is in the residual alone, but for what the taps' rounding leaves of it in the bands, whose signs
 // mean nothing.
 TEST(LapLossWalks, FlatImagesAreNearTheProgram) {
-  for (const auto& [reference, distorted] : {std::pair(0, 0), {0, 1}, {255, 0}, {255, 255}, {128, 127}}) {
-    SCOPED_TRACE(std::to_string(reference) + " " + std::to_string(distorted));
-    for (const Size& s : std::vector<Size>{{32, 32, 3}, {69, 66, 3}, {72, 100, 1}}) {
-      Pair pair = GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc);
-      std::fill(pair.reference.bytes.begin(), pair.reference.bytes.end(), static_cast<std::uint8_t>(reference));
-      std::fill(pair.distorted.bytes.begin(), pair.distorted.bytes.end(), static_cast<std::uint8_t>(distorted));
-      ExpectNear(pair, kNearWhereFlat);
-      if (reference != distorted) continue;
-      const PairTask task = Scored(pair, {LapLossWalk{}});
-      const PairResult& result = task.metrics[0].result;
-      EXPECT_EQ(result.score, 0.0);
-      for (std::int64_t i = 0; i < result.gradient.sample_count(); ++i) ASSERT_EQ(result.gradient.data[i], 0.0f) << i;
-    }
-  }
+  ForFlatImages(LapLossWalk{}, {{32, 32, 3}, {69, 66, 3}, {72, 100, 1}},
+                [](const Pair& pair) { ExpectNear(pair, kNearWhereFlat); });
 }
 
 // Four samples at a time, and one.
 TEST(LapLossWalks, Float16IsFloatRounded) {
-  for (const Size& s : std::vector<Size>{{72, 40, 3}, {68, 36, 1}, {33, 41, 3}}) {
-    for (const Layout layout : kLayouts) {
-      const Pair pair = GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, layout);
-      const PairTask whole = Scored(pair, {LapLossWalk{}});
-      PairTask task = TaskOf(pair, {LapLossWalk{}}, true, true);
-      task.metrics[0].half = true;
-      Score({&task});
-      const auto expect_rounded = [](const Tensor& half, const Tensor& whole) {
-        ASSERT_NE(half.half, nullptr);
-        ASSERT_EQ(half.sample_count(), whole.sample_count());
-        for (std::int64_t i = 0; i < whole.sample_count(); ++i) {
-          const __half rounded = __float2half_rn(whole.data[i]);
-          ASSERT_EQ(std::memcmp(&half.half[i], &rounded, sizeof(rounded)), 0) << i;
-        }
-      };
-      expect_rounded(task.metrics[0].result.map, whole.metrics[0].result.map);
-      expect_rounded(task.metrics[0].result.gradient, whole.metrics[0].result.gradient);
-    }
-  }
+  ExpectFloat16IsFloatRounded(LapLossWalk{}, {{72, 40, 3}, {68, 36, 1}, {33, 41, 3}});
 }
 
 TEST(LapLossWalks, BitsDoNotDependOnCompany) {

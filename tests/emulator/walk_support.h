@@ -1,8 +1,10 @@
 // What the tests of fused walks under CUDA share: tasks, their results, and what holds for every walk.
 #pragma once
 
+#include <cuda_fp16.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "kernels/metrics/slot_cuda.h"
+#include "kernels/walks/walk.h"
 #include "tests/unit/walk_naive.h"
 
 namespace likeness::cuda {
@@ -194,6 +197,64 @@ void ForMixedTypesAndLayouts(Expect expect) {
       expect(pair);
     }
   }
+}
+
+// Ten bits, which no multiplication divides by.
+template <class Expect>
+void ForTenBits(int height, Expect expect) {
+  for (const int width : {40, 41}) {
+    Pair pair = GoldenPair(width, height, 3, PixelType::kUint16, Layout::kHwc);
+    pair.reference.view.value_of_one = pair.distorted.view.value_of_one = 1023.0;
+    expect(pair);
+  }
+}
+
+// expect(pair) for two images of one level each. Equal ones score 0 by `walk`, and have no gradient.
+template <class Expect>
+void ForFlatImages(const Walk& walk, const std::vector<Size>& sizes, Expect expect) {
+  for (const auto& [reference, distorted] : {std::pair(0, 0), {0, 1}, {255, 0}, {255, 255}, {128, 127}}) {
+    SCOPED_TRACE(std::to_string(reference) + " " + std::to_string(distorted));
+    for (const Size& s : sizes) {
+      Pair pair = GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, Layout::kHwc);
+      std::fill(pair.reference.bytes.begin(), pair.reference.bytes.end(), static_cast<std::uint8_t>(reference));
+      std::fill(pair.distorted.bytes.begin(), pair.distorted.bytes.end(), static_cast<std::uint8_t>(distorted));
+      expect(pair);
+      if (reference != distorted) continue;
+      const PairTask task = Scored(pair, {walk});
+      const PairResult& result = task.metrics[0].result;
+      EXPECT_EQ(result.score, 0.0);
+      for (std::int64_t i = 0; i < result.gradient.sample_count(); ++i) ASSERT_EQ(result.gradient.data[i], 0.0f) << i;
+    }
+  }
+}
+
+inline void ExpectFloat16IsFloatRounded(const Walk& walk, const std::vector<Size>& sizes) {
+  for (const Size& s : sizes) {
+    for (const Layout layout : kLayouts) {
+      const Pair pair = GoldenPair(s.width, s.height, s.channels, PixelType::kUint8, layout);
+      const PairTask whole = Scored(pair, {walk});
+      PairTask task = TaskOf(pair, {walk}, true, true);
+      task.metrics[0].half = true;
+      Score({&task});
+      const auto expect_rounded = [](const Tensor& half, const Tensor& whole) {
+        ASSERT_NE(half.half, nullptr);
+        ASSERT_EQ(half.sample_count(), whole.sample_count());
+        for (std::int64_t i = 0; i < whole.sample_count(); ++i) {
+          const __half rounded = __float2half_rn(whole.data[i]);
+          ASSERT_EQ(std::memcmp(&half.half[i], &rounded, sizeof(rounded)), 0) << i;
+        }
+      };
+      expect_rounded(task.metrics[0].result.map, whole.metrics[0].result.map);
+      expect_rounded(task.metrics[0].result.gradient, whole.metrics[0].result.gradient);
+    }
+  }
+}
+
+inline bool Takes(const Walk& walk, int width, int height) {
+  const Pair pair = GoldenPair(width, height, 3, PixelType::kUint8, Layout::kHwc);
+  WalkRequest request;
+  request.walk = walk;
+  return CheckWalk(request, pair.reference.view, pair.distorted.view).ok();
 }
 
 }  // namespace likeness::cuda
