@@ -111,13 +111,16 @@ struct Mase {
     const auto mean = [&](const Kernel& kernel) {
       return MeanOf(t, ChannelMeans(t, AbsoluteValue{}, Correlate(t, r, kernel, Border::kValid)));
     };
-    // A line of pixels has neighbours one way only.
-    if (shape.height == 1) return MapScalars(t, AtLeast{kMaseFloor}, mean(across));
-    if (shape.width == 1) return MapScalars(t, AtLeast{kMaseFloor}, mean(Transposed(across)));
-    const auto pairs = [](int along, int other) { return static_cast<double>(along - 1) * other; };
-    const double share = 1.0 / (1.0 + pairs(shape.height, shape.width) / pairs(shape.width, shape.height));
-    const auto pooled = MapScalars(t, PooledMean{share}, mean(across), mean(Transposed(across)));
-    return MapScalars(t, AtLeast{kMaseFloor}, pooled);
+    const auto pooled = [&] {
+      // A line of pixels has neighbours one way only.
+      if (shape.height == 1) return mean(across);
+      if (shape.width == 1) return mean(Transposed(across));
+      const double pairs_across = static_cast<double>(shape.width - 1) * shape.height;
+      const double pairs_down = static_cast<double>(shape.height - 1) * shape.width;
+      return MapScalars(t, PooledMean{pairs_across / (pairs_across + pairs_down)}, mean(across),
+                        mean(Transposed(across)));
+    };
+    return MapScalars(t, AtLeast{kMaseFloor}, pooled());
   }
 };
 
