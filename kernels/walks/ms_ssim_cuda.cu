@@ -226,7 +226,7 @@ struct Workplace {
       if (s > 0) take(pairs[s].reference, scales.count(s));
       if (s > 0) take(pairs[s].distorted, scales.count(s));
       if (want_gradient) take(gradients[s], scales.count(s));
-      const SsimSums sums = SsimSumsOf(ViewOf(scales, s, image, nullptr), SsimBorder::kInside, true);
+      const SsimSums sums = SsimSumsOf(ViewOf(scales, s, image, nullptr), Border::kValid, true);
       take(partials[s], sums.groups * sums.partials_each);
     }
     if (want_gradient) take(slopes, 1);
@@ -266,7 +266,7 @@ void NoteMsSsim(Cuda& device, const PairSamples& pair, const ImageView& distorte
   for (int s = 0; s < kScales; ++s) {
     const ImageView r = ViewOf(scales, s, distorted, at.pairs[s].reference);
     const ImageView d = ViewOf(scales, s, distorted, at.pairs[s].distorted);
-    const SsimSums sums = SsimSumsOf(d, SsimBorder::kInside, true);
+    const SsimSums sums = SsimSumsOf(d, Border::kValid, true);
     SsimMarch march;
     march.sigma = walk.sigma;
     march.c1 = s + 1 < kScales ? kNoLuminanceK1 * kNoLuminanceK1 : walk.k1 * walk.k1;

@@ -154,7 +154,7 @@ class RowSource {
 
   // The same of the image filled up as the geometry says, whose rows and samples count from the border's first.
   HWY_INLINE void LoadFilled(int plane, int y, int begin, int end, float* to) const {
-    if (geometry_.border == SsimBorder::kInside) {
+    if (geometry_.border == Border::kValid) {
       Load(plane, y, begin, end, to);
     } else {
       LoadBordered(plane, y - geometry_.border_rows(), begin - geometry_.border_samples(),
@@ -186,14 +186,13 @@ class RowSource {
  private:
   // Row y and samples from `begin` on may lie beyond the image.
   HWY_NOINLINE void LoadBordered(int plane, int y, int begin, int end, float* to) const {
-    if (geometry_.border == SsimBorder::kZero) {
-      if (0 <= y && y < image_.height) return Load(plane, y, begin, end, to);
+    y = BorderIndex(y, image_.height, geometry_.border);
+    if (y < 0) {
       std::memset(to, 0, static_cast<std::size_t>(end - begin) * sizeof(float));
       return;
     }
-    if (y < 0) y = -y;
-    if (y >= image_.height) y = 2 * (image_.height - 1) - y;
     Load(plane, y, begin, end, to);
+    if (geometry_.border == Border::kZero) return;
     const int pixel = geometry_.tap_distance, reach = geometry_.border_samples();
     // Those next to the outermost pixel are read again: the block need not hold them.
     float mirrored[kTapSpan / 2 * 3 + kLanes];

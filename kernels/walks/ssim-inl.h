@@ -387,7 +387,7 @@ class SsimTile {
     const Df d;
     const Taps taps(walk_.taps);
     const Vf scale = hn::Set(d, walk_.gradient_scale);
-    const bool bordered = geometry_.border != SsimBorder::kInside;
+    const bool bordered = geometry_.border != Border::kValid;
     float* to[2] = {scratch_->gradient[0], scratch_->gradient[1]};
     for (int k = 0; k < 2 && !bordered; ++k) {
       to[k] =

@@ -61,7 +61,7 @@ struct ColumnBlur {
 // How the samples of a pair lie: HWC is one plane whose rows interleave the channels. With a border, of the image
 // filled up by it.
 struct SsimGrid {
-  SsimBorder border;
+  Border border;
   int planes;
   int rows;
   int row_samples;
@@ -71,7 +71,7 @@ struct SsimGrid {
   int strips;
   int apart;  // channels of a row that are summed each for itself; 1: all together
 
-  bool bordered() const { return border != SsimBorder::kInside; }
+  bool bordered() const { return border != Border::kValid; }
   int groups() const { return planes * apart; }
   std::int64_t partials_each() const { return std::int64_t{bands} * strips; }
 };
@@ -120,12 +120,12 @@ struct SsimKernel {
     return (std::int64_t{plane} * rows + y) * (bordered ? Edges().image_row_samples() : grid.row_samples) + x;
   }
 
-  // The image's row, or column, that is found there; -1: none.
+  // The image's row, or column, that is found there; -1: none. As BorderIndex, which divides: the border is narrow.
   __device__ __forceinline__ int Found(int i, int count) const {
     if (i < 0 || i >= count) return -1;
     if constexpr (!bordered) return i;
     const int from = i - kSsimBorder, last = count - 2 * kSsimBorder - 1;
-    if (grid.border == SsimBorder::kZero) return from > last ? -1 : from;
+    if (grid.border == Border::kZero) return from > last ? -1 : from;
     return from < 0 ? -from : from > last ? 2 * last - from : from;
   }
   __device__ __forceinline__ int FoundColumn(int x) const {
@@ -157,7 +157,7 @@ struct SsimKernel {
   __device__ __forceinline__ void StoreGradient(int plane, int y, int x, Vec value) const {
     if constexpr (bordered) {
       const SsimEdges all = Edges();
-      const std::int64_t at = grid.border == SsimBorder::kMirrored ? all.At(y, x) : -1;
+      const std::int64_t at = grid.border == Border::kReflect101 ? all.At(y, x) : -1;
       if (at >= 0) {
         edges[plane * all.count() + at] = Bare(value);
       } else if (all.InImage(y, x)) {
@@ -287,11 +287,11 @@ struct SsimScore {
   __device__ double operator()(double sum) const { return scale * (sum / count) + offset; }
 };
 
-SsimGrid GridOf(const ImageView& image, SsimBorder border, bool by_channel) {
+SsimGrid GridOf(const ImageView& image, Border border, bool by_channel) {
   const bool planar = image.layout == Layout::kChw && image.channels > 1;
   SsimGrid grid;
   grid.border = border;
-  const int both = border == SsimBorder::kInside ? 0 : 2 * kSsimBorder;
+  const int both = border == Border::kValid ? 0 : 2 * kSsimBorder;
   grid.planes = planar ? image.channels : 1;
   grid.rows = image.height + both;
   const int distance = planar ? 1 : image.channels;
@@ -342,12 +342,12 @@ SsimEdges EdgesOf(const ImageView& image, const SsimWalk& walk) {
 }  // namespace
 
 std::int64_t SsimWorkspaceBytes(const ImageView& distorted, const SsimWalk& walk, bool want_gradient) {
-  if (!want_gradient || walk.border != SsimBorder::kMirrored) return 0;
+  if (!want_gradient || walk.border != Border::kReflect101) return 0;
   const int planes = GridOf(distorted, walk.border, false).planes;
   return planes * EdgesOf(distorted, walk).count() * std::int64_t{sizeof(float)};
 }
 
-SsimSums SsimSumsOf(const ImageView& image, SsimBorder border, bool by_channel) {
+SsimSums SsimSumsOf(const ImageView& image, Border border, bool by_channel) {
   const SsimGrid grid = GridOf(image, border, by_channel);
   const std::int64_t windows = std::int64_t{grid.planes} * (grid.rows - kSpan) * grid.map_row_samples;
   return {grid.groups(), grid.partials_each(), static_cast<double>(windows / grid.groups())};
@@ -398,7 +398,7 @@ void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted,
   NoteSsimMarch(device, pair, distorted, march);
   CombinePartials(device, device.scratch(), {sums.groups * static_cast<int>(sums.partials_each)}, 1, AddUp{},
                   SsimScore{windows, walk.scale, walk.offset}, false, to.score);
-  if (!to.gradient || walk.border != SsimBorder::kMirrored) return;
+  if (!to.gradient || walk.border != Border::kReflect101) return;
   const SsimFoldKernel fold{EdgesOf(distorted, walk), march.edges, to.gradient};
   const int planes = GridOf(distorted, walk.border, false).planes;
   device.Launch(fold, {static_cast<int>((fold.edges.count() + fold.kThreads - 1) / fold.kThreads), planes});

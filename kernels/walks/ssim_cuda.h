@@ -23,7 +23,7 @@ struct SsimMarch {
   double gradient_scale = 1.0;  // of d (sum of S) / d distorted
   TensorPlace map;
   TensorPlace gradient;
-  SsimBorder border = SsimBorder::kInside;
+  Border border = Border::kValid;
   float* edges = nullptr;  // of a gradient where the border is mirrored; it is then not whole yet
   double* partials = nullptr;
   bool beside = false;  // in one launch with the march noted just before, on which it does not depend
@@ -36,6 +36,6 @@ struct SsimSums {
   std::int64_t partials_each;
   double windows_each;
 };
-SsimSums SsimSumsOf(const ImageView& image, SsimBorder border, bool by_channel);
+SsimSums SsimSumsOf(const ImageView& image, Border border, bool by_channel);
 
 LIKENESS_END_TARGET

@@ -25,7 +25,7 @@ inline constexpr int kBandRows = 256;
 // Where windows reach beyond the image, all of this is the image filled up by five pixels on each side, and windows lie
 // inside of that.
 struct Geometry {
-  SsimBorder border = SsimBorder::kInside;
+  Border border = Border::kValid;
   int planes = 1;
   int rows = 0;
   int row_samples = 0;
@@ -38,7 +38,7 @@ struct Geometry {
   std::int64_t sample_count() const { return std::int64_t{planes} * rows * row_samples; }
   int map_rows() const { return rows - kTapSpan; }
   int map_row_samples() const { return row_samples - kTapSpan * tap_distance; }
-  int border_rows() const { return border == SsimBorder::kInside ? 0 : kTapSpan / 2; }
+  int border_rows() const { return border == Border::kValid ? 0 : kTapSpan / 2; }
   int border_samples() const { return border_rows() * tap_distance; }  // on each side of a row
   std::int64_t map_sample_count() const { return std::int64_t{planes} * map_rows() * map_row_samples(); }
 };
@@ -87,7 +87,7 @@ struct TileJob {
   bool has_ssim_gradient = false;
 };
 
-Geometry GeometryOf(const ImageView& image, SsimBorder border = SsimBorder::kInside);
+Geometry GeometryOf(const ImageView& image, Border border = Border::kValid);
 Tile TileAt(const Geometry& geometry, int index);
 void Prepare(const SsimWalk& walk, const Geometry& geometry, PreparedWalk* prepared);
 // A tensor of this size in the layout and channels of the image; its old storage if that fits.

@@ -47,7 +47,7 @@ TileScratch& ThreadScratch(int ssim_count) {
   return owner.tile;
 }
 
-Geometry GeometryOf(const ImageView& image, SsimBorder border) {
+Geometry GeometryOf(const ImageView& image, Border border) {
   Geometry geometry;
   geometry.border = border;
   const bool planar = image.layout == Layout::kChw && image.channels > 1;
@@ -119,8 +119,8 @@ void Prepare(const PointwiseWalk& walk, const Geometry& geometry, PreparedWalk* 
   prepared->gradient_scale = static_cast<float>(GradientScale(walk, static_cast<double>(geometry.sample_count())));
 }
 
-void ShapeOutputs(const ImageView& image, SsimBorder border, WalkRequest* request, PreparedWalk* prepared) {
-  const int span = prepared->is_ssim && border == SsimBorder::kInside ? kTapSpan : 0;
+void ShapeOutputs(const ImageView& image, Border border, WalkRequest* request, PreparedWalk* prepared) {
+  const int span = prepared->is_ssim && border == Border::kValid ? kTapSpan : 0;
   if (request->want_map) {
     prepared->map = ShapeLike(image, image.width - span, image.height - span, span / 2, &request->map);
   } else {
@@ -185,7 +185,7 @@ void Finish(const PointwiseWalk& walk, const Geometry& geometry, const PreparedW
 }
 
 // Requests that see the same beyond the image.
-void RunTogether(const WalkTable& table, const ImageView& reference, const ImageView& distorted, SsimBorder border,
+void RunTogether(const WalkTable& table, const ImageView& reference, const ImageView& distorted, Border border,
                  absl::Span<WalkRequest* const> requests) {
   if (requests.empty()) return;
   TileJob job;
@@ -207,7 +207,7 @@ void RunTogether(const WalkTable& table, const ImageView& reference, const Image
     }
     walk.integer_score = same_bytes && !walk.is_ssim && HasIntegerTerm(walk.term);
     ShapeOutputs(distorted, border, requests[k], &walk);
-    if (border == SsimBorder::kMirrored && walk.gradient != nullptr) {
+    if (border == Border::kReflect101 && walk.gradient != nullptr) {
       border_gradients.emplace_back(new float[static_cast<std::size_t>(BorderGradientCount(geometry))]);
       walk.border_gradient = border_gradients.back().get();
     }
@@ -294,6 +294,9 @@ absl::Status CheckWalk(const WalkRequest& request, const ImageView& reference, c
           absl::StrCat("a fused ssim needs k1 >= 0.001, k2 >= 0.003 and sigma >= 0.1, not ", ssim->k1, ", ", ssim->k2,
                        " and ", ssim->sigma));
     }
+    if (ssim->border == Border::kReplicate || ssim->border == Border::kSymmetric) {
+      return absl::InvalidArgumentError("a fused ssim has no border that repeats the image's edge");
+    }
   } else if (const auto* flip = std::get_if<FlipWalk>(&request.walk)) {
     if (!(flip->ppd >= 1.0) || !(flip->ppd <= kFlipWalkMostPpd)) {
       return absl::InvalidArgumentError(
@@ -336,13 +339,13 @@ std::int64_t WalkWorkspaceBytes(const WalkRequest& request, const ImageView& dis
 
 void RunWalks(const WalkTable& table, const ImageView& reference, const ImageView& distorted,
               absl::Span<WalkRequest* const> requests, std::byte* workspace) {
-  std::map<SsimBorder, std::vector<WalkRequest*>> together;
+  std::map<Border, std::vector<WalkRequest*>> together;
   for (WalkRequest* request : requests) {
     if (std::holds_alternative<MsSsimWalk>(request->walk)) {
       walks::RunMsSsim(table, reference, distorted, workspace, request);
     } else {
       const auto* ssim = std::get_if<SsimWalk>(&request->walk);
-      together[ssim != nullptr ? ssim->border : SsimBorder::kInside].push_back(request);
+      together[ssim != nullptr ? ssim->border : Border::kValid].push_back(request);
     }
   }
   for (const auto& [border, alike] : together) walks::RunTogether(table, reference, distorted, border, alike);

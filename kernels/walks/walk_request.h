@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "kernels/image_view.h"
+#include "kernels/ops/border.h"
 
 namespace likeness {
 
@@ -39,15 +40,9 @@ struct PointwiseWalk {
   double factor = 1.0;                                   // where the loss names it
 };
 
-// What a window of SSIM finds beyond the image.
-enum class SsimBorder {
-  kInside,    // none gets there: the map is (width - 10) x (height - 10) at offset (5, 5)
-  kMirrored,  // the image, mirrored about its outermost pixels; the map has the image's size
-  kZero,      // zeros; likewise
-};
-
 // SSIM as Wang et al. define it: 11 Gaussian taps a side, each channel by itself, the mean over all windows and
-// channels.
+// channels. Where windows lie inside the image (kValid), the map is (width - 10) x (height - 10) at offset (5, 5);
+// where they reach beyond it, it has the image's size.
 //
 // Score, map and gradient are those of scale * SSIM + offset, so that (1 - SSIM) / 2 needs no second pass.
 struct SsimWalk {
@@ -56,7 +51,7 @@ struct SsimWalk {
   double k2 = 0.03;
   double scale = 1.0;
   double offset = 0.0;
-  SsimBorder border = SsimBorder::kInside;
+  Border border = Border::kValid;  // or kReflect101, or kZero
 };
 
 // MS-SSIM as piq has it (kernels/metrics/ms_ssim): the same windows at five scales. It has no map. Score and gradient

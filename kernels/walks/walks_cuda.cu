@@ -48,7 +48,7 @@ ProgramNeeds PlanWalk(const Walk& walk, const ImageView& reference, const ImageV
   } else if (const auto* ssim = std::get_if<SsimWalk>(&walk)) {
     needs.workspace_bytes = SsimWorkspaceBytes(distorted, *ssim, want_gradient);
     needs.moved_bytes = pair_bytes + 2 * needs.workspace_bytes;
-    if (ssim->border == SsimBorder::kInside) {
+    if (ssim->border == Border::kValid) {
       map.width -= 10;
       map.height -= 10;
       needs.map_offset = want_map ? 5 : 0;

@@ -43,7 +43,7 @@ WalkRequest Pointwise(PointwiseLoss loss, double parameter = 0.0, bool gradient 
   return request;
 }
 
-WalkRequest Ssim(bool map, bool gradient, SsimBorder border = SsimBorder::kInside) {
+WalkRequest Ssim(bool map, bool gradient, Border border = Border::kValid) {
   WalkRequest request;
   request.walk = SsimWalk{.border = border};
   request.want_map = map;
@@ -67,8 +67,8 @@ std::vector<MetricSet> MetricSets() {
   add("ssim", Ssim(false, false));
   add("ssim_map", Ssim(true, false));
   add("ssim_gradient", Ssim(false, true));
-  add("ssim_mirrored", Ssim(false, false, SsimBorder::kMirrored));
-  add("ssim_mirrored_gradient", Ssim(false, true, SsimBorder::kMirrored));
+  add("ssim_mirrored", Ssim(false, false, Border::kReflect101));
+  add("ssim_mirrored_gradient", Ssim(false, true, Border::kReflect101));
   add("mae+mse+psnr+ssim", Pointwise(kMeanAbsolute), Pointwise(kMeanSquare), Pointwise(kPsnr), Ssim(false, false));
   return sets;
 }

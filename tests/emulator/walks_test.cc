@@ -79,7 +79,7 @@ void ExpectNearNaive(const Pair& pair, const std::vector<Walk>& walks) {
     EXPECT_LT(TensorError(actual.map, expected.map, ssim ? 1.0 : 1e-30), ssim ? 5e-5 : 3e-5) << "map";
     EXPECT_LT(TensorError(actual.gradient, expected.gradient, 1e-30), ssim ? 5e-4 : 3e-5) << "gradient";
     EXPECT_EQ(actual.gradient.layout, pair.distorted.view.layout);
-    const bool inside = windows && std::get<SsimWalk>(walks[i]).border == SsimBorder::kInside;
+    const bool inside = windows && std::get<SsimWalk>(walks[i]).border == Border::kValid;
     EXPECT_EQ(actual.map.offset_x, inside ? 5 : 0);
   }
 }
@@ -229,13 +229,13 @@ void ExpectGolden(const std::vector<GoldenRow>& rows) {
 }
 
 std::vector<Walk> BorderedWalks() {
-  return {SsimWalk{.border = SsimBorder::kMirrored}, SsimWalk{.border = SsimBorder::kZero}};
+  return {SsimWalk{.border = Border::kReflect101}, SsimWalk{.border = Border::kZero}};
 }
 
 std::vector<Walk> SsimWalks() {
   return {SsimWalk{}, SsimWalk{.k2 = 0.05, .scale = -0.5, .offset = 0.5},
-          SsimWalk{.scale = -1.0, .offset = 1.0, .border = SsimBorder::kMirrored},
-          SsimWalk{.sigma = 2.5, .border = SsimBorder::kZero}};
+          SsimWalk{.scale = -1.0, .offset = 1.0, .border = Border::kReflect101},
+          SsimWalk{.sigma = 2.5, .border = Border::kZero}};
 }
 
 TEST(SsimWalks, EveryTypeAndLayoutIsNearTheNaiveVersion) {
@@ -341,7 +341,7 @@ TEST(MsSsimWalks, AFewLaunchesServeABatch) {
 TEST(SsimWalks, AFewLaunchesServeABatch) {
   const std::vector<Size> sizes = {{11, 11, 3}, {61, 17, 3}, {53, 43, 3}};
   for (const Walk& walk : BorderedWalks()) {
-    const bool mirrored = std::get<SsimWalk>(walk).border == SsimBorder::kMirrored;
+    const bool mirrored = std::get<SsimWalk>(walk).border == Border::kReflect101;
     EXPECT_EQ(LaunchesOf(walk, sizes, false), 2);
     EXPECT_EQ(LaunchesOf(walk, sizes, true), mirrored ? 3 : 2);
   }
@@ -349,10 +349,10 @@ TEST(SsimWalks, AFewLaunchesServeABatch) {
 
 TEST(SsimWalks, GoldenValues) {
   ExpectGolden({{"ssim wang", SsimWalk{}, 0.750497423, 0.03790042, 7.104858, -1.19985e-05, 0.753046856},
-                {"ssim torchmetrics", SsimWalk{.border = SsimBorder::kMirrored}, 0.752736747, 0.0389843, 7.28496,
+                {"ssim torchmetrics", SsimWalk{.border = Border::kReflect101}, 0.752736747, 0.0389843, 7.28496,
                  -1.09293e-05, 0.738435531},
-                {"ssim fused-ssim", SsimWalk{.border = SsimBorder::kZero}, 0.765462262, 0.04846045, 6.723271,
-                 -1.09293e-05, 0.796272346}});
+                {"ssim fused-ssim", SsimWalk{.border = Border::kZero}, 0.765462262, 0.04846045, 6.723271, -1.09293e-05,
+                 0.796272346}});
 }
 
 TEST(PointwiseWalks, GoldenValues) {

@@ -186,14 +186,14 @@ void ForEachFilled(const SsimWalk& walk, const Planes& image, const Use& use) {
     for (int y = -5; y < image.height + 5; ++y) {
       for (int x = -5; x < image.width + 5; ++x) {
         const int from_y = inside(y, image.height), from_x = inside(x, image.width);
-        if (walk.border == SsimBorder::kMirrored || (from_y == y && from_x == x)) use(c, y + 5, x + 5, from_y, from_x);
+        if (walk.border == Border::kReflect101 || (from_y == y && from_x == x)) use(c, y + 5, x + 5, from_y, from_x);
       }
     }
   }
 }
 
 inline NaiveResult NaiveSsim(const SsimWalk& walk, const Planes& r, const Planes& d) {
-  if (walk.border == SsimBorder::kInside) return NaiveSsimInside(walk, r, d);
+  if (walk.border == Border::kValid) return NaiveSsimInside(walk, r, d);
   Planes filled_r(r.width + 10, r.height + 10, r.channels), filled_d = filled_r;
   ForEachFilled(walk, r, [&](int c, int y, int x, int from_y, int from_x) {
     filled_r.at(c, y, x) = r.at(c, from_y, from_x);

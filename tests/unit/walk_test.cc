@@ -37,7 +37,7 @@ WalkRequest Ssim(SsimWalk ssim = {}) {
   return request;
 }
 
-constexpr SsimBorder kBorders[] = {SsimBorder::kInside, SsimBorder::kMirrored, SsimBorder::kZero};
+constexpr Border kBorders[] = {Border::kValid, Border::kReflect101, Border::kZero};
 
 WalkRequest WithOutputs(WalkRequest request) {
   request.want_map = request.want_gradient = true;
@@ -68,9 +68,9 @@ std::vector<WalkRequest> AllRequests() {
   std::vector<WalkRequest> requests = PointwiseRequests();
   requests.push_back(Ssim());
   requests.push_back(Ssim({.k2 = 0.05, .scale = -0.5, .offset = 0.5}));
-  requests.push_back(Ssim({.border = SsimBorder::kMirrored}));
-  requests.push_back(Ssim({.sigma = 2.5, .scale = -1.0, .offset = 1.0, .border = SsimBorder::kMirrored}));
-  requests.push_back(Ssim({.border = SsimBorder::kZero}));
+  requests.push_back(Ssim({.border = Border::kReflect101}));
+  requests.push_back(Ssim({.sigma = 2.5, .scale = -1.0, .offset = 1.0, .border = Border::kReflect101}));
+  requests.push_back(Ssim({.border = Border::kZero}));
   return requests;
 }
 
@@ -145,7 +145,7 @@ void ExpectNearNaive(absl::string_view isa, const Pair& pair, WalkRequest reques
   EXPECT_LT(TensorError(actual.map, expected.map, ssim ? 1.0 : 1e-30), ssim ? 5e-5 : 3e-5) << where << " map";
   EXPECT_LT(TensorError(actual.gradient, expected.gradient), ssim ? 5e-4 : 3e-5) << where << " gradient";
   EXPECT_EQ(actual.gradient.layout, pair.distorted.view.layout);
-  EXPECT_EQ(actual.map.offset_x, ssim && std::get<SsimWalk>(actual.walk).border == SsimBorder::kInside ? 5 : 0);
+  EXPECT_EQ(actual.map.offset_x, ssim && std::get<SsimWalk>(actual.walk).border == Border::kValid ? 5 : 0);
 }
 
 TEST_P(WalkTest, EveryTypeAndLayoutIsNearTheNaiveVersion) {
@@ -169,12 +169,12 @@ TEST_P(WalkTest, EveryTypeAndLayoutIsNearTheNaiveVersion) {
 TEST_P(WalkTest, LargeOddImageIsNearTheNaiveVersion) {
   for (const Layout layout : {Layout::kHwc, Layout::kChw}) {
     const Pair pair = GoldenPair(301, 197, 3, PixelType::kUint8, layout);
-    for (const SsimBorder border : kBorders) ExpectNearNaive(GetParam(), pair, Ssim({.border = border}), "301x197");
+    for (const Border border : kBorders) ExpectNearNaive(GetParam(), pair, Ssim({.border = border}), "301x197");
     ExpectNearNaive(GetParam(), pair, Pointwise(PointwiseLoss::kMeanSquare), "301x197");
     ExpectNearNaive(GetParam(), pair, Pointwise(PointwiseLoss::kHuber, 0.05), "301x197");
   }
   const Pair tall = GoldenPair(47, 391, 3, PixelType::kFloat32, Layout::kHwc);
-  for (const SsimBorder border : kBorders) ExpectNearNaive(GetParam(), tall, Ssim({.border = border}), "47x391");
+  for (const Border border : kBorders) ExpectNearNaive(GetParam(), tall, Ssim({.border = border}), "47x391");
   // The map ends before the last block begins, by as much as it can: its gradient comes from the left alone.
   for (const int width : {43, 44, 46, 53, 86}) {
     ExpectNearNaive(GetParam(), GoldenPair(width, 13, 3, PixelType::kUint8, Layout::kHwc), Ssim(), "narrow");
@@ -189,12 +189,12 @@ TEST_P(WalkTest, BordersOfEveryWidthAreNearTheNaiveVersion) {
   for (const auto& [channels, widths] : {std::pair(3, std::pair(30, 48)), std::pair(1, std::pair(116, 140))}) {
     for (int width = widths.first; width < widths.second; ++width) {
       const Pair pair = GoldenPair(width, 11, channels, PixelType::kUint8, Layout::kHwc);
-      ExpectNearNaive(GetParam(), pair, Ssim({.border = SsimBorder::kMirrored}), absl::StrCat(width, " mirrored"));
-      ExpectNearNaive(GetParam(), pair, Ssim({.border = SsimBorder::kZero}), absl::StrCat(width, " zeros"));
+      ExpectNearNaive(GetParam(), pair, Ssim({.border = Border::kReflect101}), absl::StrCat(width, " mirrored"));
+      ExpectNearNaive(GetParam(), pair, Ssim({.border = Border::kZero}), absl::StrCat(width, " zeros"));
     }
   }
   const Pair wide = GoldenPair(300, 11, 3, PixelType::kFloat16, Layout::kHwc);
-  ExpectNearNaive(GetParam(), wide, Ssim({.border = SsimBorder::kMirrored}), "300x11");
+  ExpectNearNaive(GetParam(), wide, Ssim({.border = Border::kReflect101}), "300x11");
 }
 
 TEST_P(WalkTest, ThinImages) {
@@ -211,7 +211,7 @@ TEST_P(WalkTest, MixedTypesAndLayouts) {
       pair.reference = MakeImage(53, 29, 3, type, layout, ReferenceLevel);
       for (const Layout distorted : {Layout::kHwc, Layout::kChw}) {
         pair.distorted = GoldenPair(53, 29, 3, PixelType::kUint8, distorted).distorted;
-        for (const SsimBorder border : kBorders) ExpectNearNaive(GetParam(), pair, Ssim({.border = border}), "mixed");
+        for (const Border border : kBorders) ExpectNearNaive(GetParam(), pair, Ssim({.border = border}), "mixed");
         ExpectNearNaive(GetParam(), pair, Pointwise(PointwiseLoss::kHuber, 0.05), "mixed");
         // Not its gradient: which samples tie for the maximum is a matter of the last bit here.
         EXPECT_NEAR(RunOne(GetParam(), pair, Pointwise(PointwiseLoss::kMaximum)),
@@ -249,9 +249,9 @@ TEST_P(WalkTest, GoldenValues) {
       0.0345138882);
   add("mbe", Pointwise(kMeanSigned), -0.0182552828, 1, 1, 6.78168e-06, -0.0166466144);
   add("piq ssim / sk wang", Ssim(), 0.750497423, 0.03790042, 7.104858, -1.19985e-05, 0.753046856);
-  add("torchmetrics ssim", Ssim({.border = SsimBorder::kMirrored}), 0.752736747, 0.0389843, 7.28496, -1.09293e-05,
+  add("torchmetrics ssim", Ssim({.border = Border::kReflect101}), 0.752736747, 0.0389843, 7.28496, -1.09293e-05,
       0.738435531);
-  add("fused-ssim", Ssim({.border = SsimBorder::kZero}), 0.765462262, 0.04846045, 6.723271, -1.09293e-05, 0.796272346);
+  add("fused-ssim", Ssim({.border = Border::kZero}), 0.765462262, 0.04846045, 6.723271, -1.09293e-05, 0.796272346);
   const Pair a = GoldenPair(256, 192, 3, PixelType::kUint8, Layout::kHwc);
   const Pair b = GoldenPair(67, 45, 3, PixelType::kUint8, Layout::kHwc);
   for (GoldenRow& row : rows) {
@@ -484,6 +484,8 @@ TEST(CheckWalkTest, NamesWhatDoesNotFit) {
   other.width = other.height = 11;
   EXPECT_EQ(code(Ssim(), other, other), absl::StatusCode::kOk);
   EXPECT_EQ(code(Ssim({.k1 = 0.0}), other, other), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(Ssim({.border = Border::kReplicate}), other, other), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(code(Ssim({.border = Border::kSymmetric}), other, other), absl::StatusCode::kInvalidArgument);
   WalkRequest flip;
   flip.walk = FlipWalk{};
   EXPECT_EQ(code(flip, view, view), absl::StatusCode::kOk);

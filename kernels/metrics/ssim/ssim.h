@@ -76,18 +76,8 @@ inline std::optional<WalkRequest> SsimWalkFor(const Settings& s, const Linear& l
   const SsimWindow& window = convention.window;
   if (convention.pool_to_256 || convention.luma || convention.round_u8) return std::nullopt;
   if (window.taps.size() != 11 || window.relu_cs || window.covariance_factor != 1.0) return std::nullopt;
-  SsimBorder border;
-  if (window.border == Border::kValid) {
-    border = SsimBorder::kInside;
-  } else if (window.border == Border::kReflect101) {
-    border = SsimBorder::kMirrored;
-  } else if (window.border == Border::kZero) {
-    border = SsimBorder::kZero;
-  } else {
-    return std::nullopt;
-  }
   WalkRequest request;
-  request.walk = SsimWalk{s.Number("sigma"), s.Number("k1"), s.Number("k2"), loss.scale, loss.offset, border};
+  request.walk = SsimWalk{s.Number("sigma"), s.Number("k1"), s.Number("k2"), loss.scale, loss.offset, window.border};
   return request;
 }
 
