@@ -7,11 +7,15 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <thread>
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/memory/memory.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "likeness/v1/likeness.grpc.pb.h"
@@ -41,6 +45,45 @@ absl::Status CheckTimeout(absl::Duration timeout) {
   return absl::InvalidArgumentError(absl::StrCat("timeout is ", absl::FormatDuration(timeout), "; must be above 0"));
 }
 
+absl::Status CheckResults(const v1::ScoreResponse& response, int asked) {
+  if (response.results_size() == asked) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("the server answered ", response.results_size(), " metrics of ", asked,
+                                          " asked for; its build: ", response.provenance().build()));
+}
+
+// Pairs of a stream that were sent and not answered, and how many metrics each asks for. Thread safe.
+class UnansweredPairs {
+ public:
+  absl::Status Add(const v1::ScoreRequest& request) {
+    absl::MutexLock lock(&mutex_);
+    if (metrics_.emplace(request.request_id(), request.metrics_size()).second) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat("two pairs of the stream have the request_id '", request.request_id(), "'; each needs its own"));
+  }
+
+  absl::Status Remove(const v1::ScoreResponse& response) {
+    absl::MutexLock lock(&mutex_);
+    const auto sent = metrics_.find(response.request_id());
+    if (sent == metrics_.end()) {
+      return absl::InternalError(absl::StrCat("the server answered a pair that was not sent, request_id '",
+                                              response.request_id(), "'; its build: ", response.provenance().build()));
+    }
+    const int asked = sent->second;
+    metrics_.erase(sent);
+    return response.code() == 0 ? CheckResults(response, asked) : absl::OkStatus();
+  }
+
+  absl::Status CheckNone() {
+    absl::MutexLock lock(&mutex_);
+    if (metrics_.empty()) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("the server left ", metrics_.size(), " pairs of the stream unanswered"));
+  }
+
+ private:
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::string, int> metrics_ ABSL_GUARDED_BY(mutex_);
+};
+
 }  // namespace
 
 struct Client::Impl {
@@ -53,12 +96,16 @@ struct Client::Impl {
                                                                                  Response*),
                                 const Request& request, absl::Duration timeout) const {
     grpc::ClientContext context;
-    if (timeout != absl::InfiniteDuration()) context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-    context.set_wait_for_ready(options.wait_for_ready);
+    Prepare(timeout, context);
     Response response;
     const grpc::Status status = (stub.get()->*method)(&context, request, &response);
     if (!status.ok()) return FromGrpcStatus(status);
     return response;
+  }
+
+  void Prepare(absl::Duration timeout, grpc::ClientContext& context) const {
+    if (timeout != absl::InfiniteDuration()) context.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+    context.set_wait_for_ready(options.wait_for_ready);
   }
 };
 
@@ -89,11 +136,8 @@ absl::StatusOr<v1::ScoreResponse> Client::Score(const v1::ScoreRequest& request)
 absl::StatusOr<v1::ScoreResponse> Client::Score(const v1::ScoreRequest& request, absl::Duration timeout) const {
   if (absl::Status status = CheckTimeout(timeout); !status.ok()) return status;
   auto response = impl_->Call(&v1::ScoringService::Stub::Score, request, timeout);
-  if (response.ok() && response->results_size() != request.metrics_size()) {
-    return absl::InternalError(absl::StrCat("the server answered ", response->results_size(), " metrics of ",
-                                            request.metrics_size(),
-                                            " asked for; its build: ", response->provenance().build()));
-  }
+  if (!response.ok()) return response;
+  if (absl::Status status = CheckResults(*response, request.metrics_size()); !status.ok()) return status;
   return response;
 }
 
@@ -105,6 +149,38 @@ absl::StatusOr<v1::ScoreManyResponse> Client::ScoreMany(const v1::ScoreManyReque
                                             " sent; its build: ", response->provenance().build()));
   }
   return response;
+}
+
+absl::Status Client::ScoreStream(const std::function<bool(v1::ScoreRequest& request)>& next,
+                                 const std::function<void(v1::ScoreResponse response)>& answer,
+                                 absl::Duration timeout) const {
+  if (absl::Status status = CheckTimeout(timeout); !status.ok()) return status;
+  grpc::ClientContext context;
+  impl_->Prepare(timeout, context);
+  const auto stream = impl_->stub->ScoreStream(&context);
+  UnansweredPairs unanswered;
+  absl::Status unsent, unread;  // what went wrong on this side of the wire
+  std::thread sender([&] {
+    for (v1::ScoreRequest request; next(request); request = v1::ScoreRequest()) {
+      unsent = unanswered.Add(request);
+      if (!unsent.ok()) return context.TryCancel();
+      if (!stream->Write(request)) return;
+    }
+    stream->WritesDone();
+  });
+  for (v1::ScoreResponse response; stream->Read(&response); response = v1::ScoreResponse()) {
+    if (unread.ok()) unread = unanswered.Remove(response);
+    if (unread.ok()) {
+      answer(std::move(response));
+    } else {
+      context.TryCancel();
+    }
+  }
+  sender.join();
+  const grpc::Status status = stream->Finish();
+  if (!unsent.ok()) return unsent;
+  if (!unread.ok()) return unread;
+  return status.ok() ? unanswered.CheckNone() : FromGrpcStatus(status);
 }
 
 absl::StatusOr<std::string> Client::PutReference(const v1::Image& image) const {
@@ -173,6 +249,10 @@ absl::StatusOr<v1::Image> ImageFromSamples(absl::string_view data, int width, in
   raw.set_data_type(type);
   raw.set_layout(layout);
   return image;
+}
+
+absl::Status PairStatus(const v1::ScoreResponse& response) {
+  return absl::Status(static_cast<absl::StatusCode>(response.code()), response.message());
 }
 
 absl::Status MetricStatus(const v1::MetricResult& result) {

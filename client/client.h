@@ -21,6 +21,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -70,6 +71,17 @@ class Client {
   // Scores several images against one reference. A pair that failed as a whole has a code and no results.
   absl::StatusOr<v1::ScoreManyResponse> ScoreMany(const v1::ScoreManyRequest& request) const;
 
+  // Scores many pairs over one stream, without waiting for one answer before the next is sent. `next` fills a request,
+  // with a request_id that no other of this stream has, or returns false: there are no more. `answer` gets each
+  // response as it comes, in any order; one with a code that is not 0 is of a pair that failed as a whole (PairStatus).
+  // The two run at the same time, on a thread of this call's and on the caller's. Sending waits while the server is
+  // behind. `timeout` is the whole stream's.
+  //
+  // OK: every pair was answered. Otherwise those without an answer were not scored. Returns after `next` has.
+  absl::Status ScoreStream(const std::function<bool(v1::ScoreRequest& request)>& next,
+                           const std::function<void(v1::ScoreResponse response)>& answer,
+                           absl::Duration timeout = absl::InfiniteDuration()) const;
+
   // Keeps an image on the server; returns its id, for v1::Image.reference_id of later requests' references.
   absl::StatusOr<std::string> PutReference(const v1::Image& image) const;
   // NOT_FOUND when there is none of that id any more.
@@ -95,6 +107,9 @@ absl::StatusOr<v1::Image> ImageFromFile(const std::string& path);
 // INVALID_ARGUMENT unless `data` has exactly width * height * channels samples.
 absl::StatusOr<v1::Image> ImageFromSamples(absl::string_view data, int width, int height, int channels,
                                            v1::DataType type, v1::Layout layout = v1::LAYOUT_HWC);
+
+// The status of a pair of a stream. Its reason is response.reason(), as of ErrorReason().
+absl::Status PairStatus(const v1::ScoreResponse& response);
 
 // The status of one metric of a reply.
 absl::Status MetricStatus(const v1::MetricResult& result);

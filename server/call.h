@@ -14,8 +14,9 @@
 
 namespace likeness::server {
 
-// Deletes itself once its reply has been handed to the transport.
-class Service::Call : public grpc::ServerUnaryReactor {
+// Deletes itself once its reply has been handed to the transport. Reactor: of a unary call, or of a stream.
+template <class Reactor>
+class Service::Call : public Reactor {
  public:
   // On any thread, also while the call is being answered.
   void OnCancel() final { cancelled_->store(true, std::memory_order_relaxed); }
@@ -55,10 +56,11 @@ class Service::Call : public grpc::ServerUnaryReactor {
     code_ = status.code();
     const std::string reason = ReasonOf(status);
     if (!reason.empty()) service_.telemetry_.CountRejection(reason);
-    Finish(ToGrpcStatus(status));
+    this->Finish(ToGrpcStatus(status));
   }
 
   absl::Time received_at() const { return received_at_; }
+  bool cancelled() const { return cancelled_->load(std::memory_order_relaxed); }
 
   Service& service_;
 

@@ -18,7 +18,7 @@ constexpr int kMaxImages = 256;
 
 }  // namespace
 
-class Service::ManyCall final : public Call {
+class Service::ManyCall final : public Call<grpc::ServerUnaryReactor> {
  public:
   ManyCall(Service* service, const grpc::CallbackServerContext& context, const v1::ScoreManyRequest& request,
            v1::ScoreManyResponse* response)

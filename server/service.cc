@@ -68,7 +68,7 @@ class Service::TimedAllocator final : public grpc::MessageAllocator<v1::ScoreReq
   grpc::MessageHolder<v1::ScoreRequest, v1::ScoreResponse>* AllocateMessages() override { return new TimedMessages; }
 };
 
-class Service::ScoreCall final : public Call {
+class Service::ScoreCall final : public Call<grpc::ServerUnaryReactor> {
  public:
   ScoreCall(Service* service, grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
             v1::ScoreResponse* response)
@@ -111,7 +111,7 @@ class Service::ScoreCall final : public Call {
   PairWork work_;
 };
 
-class Service::KeepCall final : public Call {
+class Service::KeepCall final : public Call<grpc::ServerUnaryReactor> {
  public:
   KeepCall(Service* service, const grpc::CallbackServerContext& context, const v1::PutReferenceRequest& request,
            v1::PutReferenceResponse* response)
@@ -163,8 +163,6 @@ Service::Service(const ServerConfig& config, const Scorer& scorer, Telemetry& te
 #endif
   ToProto(config, info_.mutable_limits());
 }
-
-void Service::StartDraining() { draining_.store(true); }
 
 void Service::Observe(const PairWork& work, const google::protobuf::RepeatedPtrField<v1::MetricResult>& results) {
   const auto observe_precision = [&](const Scored& scored) {
@@ -238,17 +236,6 @@ grpc::ServerUnaryReactor* Service::GetServerInfo(grpc::CallbackServerContext* co
                                                  v1::GetServerInfoResponse* response) {
   *response = info_;
   return Answer(context, "GetServerInfo", absl::OkStatus());
-}
-
-grpc::ServerBidiReactor<v1::ScoreRequest, v1::ScoreResponse>* Service::ScoreStream(grpc::CallbackServerContext*) {
-  class Refusal final : public grpc::ServerBidiReactor<v1::ScoreRequest, v1::ScoreResponse> {
-   public:
-    explicit Refusal(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
-    void OnDone() override { delete this; }
-  };
-  const absl::Status status = absl::UnimplementedError("ScoreStream is not in this version; send each pair with Score");
-  telemetry_.CountRequest("ScoreStream", status.code(), absl::ZeroDuration());
-  return new Refusal(status);
 }
 
 grpc::ServerUnaryReactor* Service::PutReference(grpc::CallbackServerContext* context,

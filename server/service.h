@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -24,7 +25,8 @@ class Service final : public v1::ScoringService::CallbackService {
   // `scorer` and `telemetry` must outlive it. `device_failed`: see Pipeline.
   Service(const ServerConfig& config, const Scorer& scorer, Telemetry& telemetry, DeviceFailed device_failed = {});
 
-  // From now on Score answers UNAVAILABLE with DRAINING; calls in flight go on.
+  // From now on calls that take work are answered with UNAVAILABLE and DRAINING. Those in flight go on, but streams
+  // take no more pairs.
   void StartDraining();
   // True when no call that takes work is in flight, its reply handed to the transport included; false at the deadline.
   bool WaitIdle(absl::Time deadline);
@@ -47,10 +49,12 @@ class Service final : public v1::ScoringService::CallbackService {
                                             v1::DeleteReferenceResponse* response) override;
 
  private:
+  template <class Reactor>
   class Call;
   class ScoreCall;
   class KeepCall;
   class ManyCall;
+  class StreamCall;
   class TimedMessages;
   class TimedAllocator;
 
@@ -73,6 +77,7 @@ class Service final : public v1::ScoringService::CallbackService {
   std::atomic<bool> draining_{false};
   mutable absl::Mutex mutex_;
   int in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::set<StreamCall*> streams_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<grpc::MessageAllocator<v1::ScoreRequest, v1::ScoreResponse>> allocator_;
   // Last: its threads finish calls, which use the rest.
   Pipeline pipeline_;

@@ -103,6 +103,7 @@ struct Telemetry::Impl {
   prometheus::Family<prometheus::Counter>* requests;
   prometheus::Family<Histogram>* durations;
   std::array<Histogram*, kStageNames.size()> stages;
+  prometheus::Family<prometheus::Counter>* stream_pairs;
   prometheus::Family<prometheus::Counter>* rejections;
   prometheus::Family<prometheus::Counter>* metric_failures;
   prometheus::Family<prometheus::Counter>* computed_anew;
@@ -134,7 +135,8 @@ Telemetry::Telemetry(const std::string& build, const std::string& backend, const
   };
   impl_->requests = counters("likeness_requests_total", "Calls answered, by method and status code");
   impl_->durations = histograms("likeness_request_duration_seconds", "From the message at hand to the reply sent");
-  impl_->rejections = counters("likeness_rejections_total", "Calls refused, by the reason in ErrorInfo");
+  impl_->stream_pairs = counters("likeness_stream_pairs_total", "Pairs of streams answered, by status code");
+  impl_->rejections = counters("likeness_rejections_total", "Calls and pairs of streams refused, by reason");
   impl_->metric_failures = counters("likeness_metric_failures_total", "Metrics that failed alone, by status code");
   impl_->computed_anew = counters("likeness_computed_anew_total",
                                   "Metrics asked for in fast precision that left its range and were computed exactly");
@@ -198,6 +200,10 @@ void Telemetry::CountRequest(const std::string& method, absl::StatusCode code, a
 
 void Telemetry::ObserveStage(Stage stage, absl::Duration duration) {
   impl_->stages[static_cast<std::size_t>(stage)]->Observe(absl::ToDoubleSeconds(duration));
+}
+
+void Telemetry::CountStreamPair(absl::StatusCode code) {
+  impl_->stream_pairs->Add({{"code", absl::StatusCodeToString(code)}}).Increment();
 }
 
 void Telemetry::CountRejection(const std::string& reason) { impl_->rejections->Add({{"reason", reason}}).Increment(); }

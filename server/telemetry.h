@@ -37,6 +37,7 @@ class Telemetry {
 
   void CountRequest(const std::string& method, absl::StatusCode code, absl::Duration duration);
   void ObserveStage(Stage stage, absl::Duration duration);
+  void CountStreamPair(absl::StatusCode code);
   void CountRejection(const std::string& reason);
   void ObserveBatch(Lane lane, int pair_count);
   void SetQueue(Lane lane, int job_count, std::int64_t bytes);

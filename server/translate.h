@@ -20,9 +20,9 @@ absl::StatusOr<std::string> ToReferenceId(const v1::Image& image);
 absl::Status FromProto(const v1::Image& image, KeepWork& work);
 
 // Fills results and timing; frees each map and gradient once it is in `response`. A tensor that float16 cannot hold
-// fails its metric, in its outcome as well.
+// fails its metric, in its outcome as well. A pair that failed as a whole leaves its code, message and reason.
 void ToProto(const v1::ScoreRequest& request, PairWork& work, v1::ScoreResponse* response);
-// The same; a pair that failed as a whole leaves its code and message.
+// The same, but for the reason.
 void ToProto(PairWork& work, v1::PairScores* scores);
 
 v1::Direction ToProto(Direction direction);

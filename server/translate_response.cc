@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "server/half.h"
+#include "server/reason.h"
 #include "server/translate.h"
 
 namespace likeness::server {
@@ -118,7 +119,13 @@ void OutcomesToProto(PairWork& work, Message* message) {
 
 void ToProto(const v1::ScoreRequest& request, PairWork& work, v1::ScoreResponse* response) {
   response->set_request_id(request.request_id());
-  OutcomesToProto(work, response);
+  if (work.status.ok()) {
+    OutcomesToProto(work, response);
+    return;
+  }
+  response->set_code(work.status.raw_code());
+  response->set_message(std::string(work.status.message()));
+  response->set_reason(ReasonOf(work.status));
 }
 
 void ToProto(PairWork& work, v1::PairScores* scores) {

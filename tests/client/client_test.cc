@@ -56,6 +56,34 @@ class ScriptedService : public v1::ScoringService::Service {
     return grpc::Status::OK;
   }
 
+  // Answers in pairs, the second one first. "stop" ends the stream, "forget" is not answered.
+  grpc::Status ScoreStream(grpc::ServerContext*,
+                           grpc::ServerReaderWriter<v1::ScoreResponse, v1::ScoreRequest>* stream) override {
+    const auto answer = [&](const v1::ScoreRequest& request) {
+      v1::ScoreResponse response;
+      response.set_request_id(request.request_id() == "rename" ? "renamed" : request.request_id());
+      if (request.request_id() == "fail") {
+        response.set_code(static_cast<int>(absl::StatusCode::kInvalidArgument));
+        response.set_message("distorted is no picture");
+      } else if (request.request_id() != "shorten") {
+        for (int i = 0; i < request.metrics_size(); ++i) response.add_results()->set_score(0.5);
+      }
+      stream->Write(response);
+    };
+    std::vector<v1::ScoreRequest> waiting;
+    for (v1::ScoreRequest request; stream->Read(&request); request.Clear()) {
+      if (request.request_id() == "stop") return Refuse();
+      if (request.request_id() == "forget") continue;
+      waiting.push_back(request);
+      if (waiting.size() < 2) continue;
+      answer(waiting[1]);
+      answer(waiting[0]);
+      waiting.clear();
+    }
+    for (const v1::ScoreRequest& request : waiting) answer(request);
+    return grpc::Status::OK;
+  }
+
   grpc::Status PutReference(grpc::ServerContext*, const v1::PutReferenceRequest* request,
                             v1::PutReferenceResponse* response) override {
     response->set_reference_id("id of " + request->image().encoded());
@@ -165,6 +193,54 @@ TEST_F(ClientTest, ScoresManyAndKeepsReferences) {
   EXPECT_EQ(*id, "id of a file");
   EXPECT_TRUE(client->DeleteReference("kept").ok());
   EXPECT_EQ(client->DeleteReference("other"), absl::NotFoundError("no other"));
+}
+
+// Sends pairs of these ids over one stream; `answered`: the ids of the answers, as they came.
+absl::Status Stream(const Client& client, const std::vector<std::string>& ids, std::vector<std::string>* answered) {
+  std::size_t sent = 0;
+  const auto next = [&](v1::ScoreRequest& request) {
+    if (sent == ids.size()) return false;
+    EXPECT_EQ(request.metrics_size(), 0) << "a request is handed out clean";
+    request.set_request_id(ids[sent++]);
+    request.add_metrics()->set_metric("mae");
+    return true;
+  };
+  return client.ScoreStream(next, [&](v1::ScoreResponse response) {
+    EXPECT_EQ(PairStatus(response).ok(), response.request_id() != "fail");
+    answered->push_back(response.request_id());
+  });
+}
+
+TEST_F(ClientTest, StreamsPairs) {
+  const auto client = MakeClient();
+  std::vector<std::string> answered;
+  EXPECT_TRUE(Stream(*client, {"a", "b", "fail", "c", "d"}, &answered).ok());
+  EXPECT_EQ(answered, (std::vector<std::string>{"b", "a", "c", "fail", "d"}));
+  answered.clear();
+  EXPECT_TRUE(Stream(*client, {}, &answered).ok());
+  EXPECT_TRUE(answered.empty());
+  std::vector<std::string> many(500);
+  for (std::size_t i = 0; i < many.size(); ++i) many[i] = std::to_string(i);
+  EXPECT_TRUE(Stream(*client, many, &answered).ok());
+  EXPECT_EQ(answered.size(), many.size());
+}
+
+TEST_F(ClientTest, AStreamsFaultsAreNamed) {
+  const auto client = MakeClient();
+  const auto fault = [&](const std::vector<std::string>& ids) {
+    std::vector<std::string> answered;
+    return Stream(*client, ids, &answered);
+  };
+  EXPECT_EQ(fault({"forget", "a"}), absl::InternalError("the server left 1 pairs of the stream unanswered"));
+  EXPECT_EQ(fault({"rename"}).code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(fault({"shorten"}).code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(fault({"a", "a"}),
+            absl::InvalidArgumentError("two pairs of the stream have the request_id 'a'; each needs its own"));
+  const absl::Status stopped = fault({"a", "stop", "b"});
+  EXPECT_EQ(stopped.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ErrorReason(stopped), "SERVER_BUSY");
+  server_->Shutdown();
+  EXPECT_EQ(fault({"a"}).code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_F(ClientTest, KeepsCodeMessageAndErrorDetails) {

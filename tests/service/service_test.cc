@@ -257,16 +257,6 @@ TEST_F(ServiceTest, ReflectsItsServices) {
   next();
 }
 
-TEST_F(ServiceTest, WhatComesLaterIsUnimplemented) {
-  grpc::ClientContext context;
-  const auto stream = stub_->ScoreStream(&context);
-  stream->Write(v1::ScoreRequest());
-  stream->WritesDone();
-  v1::ScoreResponse response;
-  EXPECT_FALSE(stream->Read(&response));
-  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNIMPLEMENTED);
-}
-
 TEST(Telemetry, CountsWhatHappened) {
   const auto server = ServerProcess::Start();
   ASSERT_NE(server, nullptr);
