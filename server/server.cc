@@ -26,7 +26,7 @@ namespace {
 constexpr char kServiceName[] = "likeness.v1.ScoringService";
 
 // How long calls may still run when they were cancelled: a batch that is being scored finishes first.
-constexpr absl::Duration kWatchdogDelay = absl::Seconds(20);
+constexpr absl::Duration kWatchdogDelay = absl::Seconds(5);
 
 absl::StatusOr<ScorerOptions> OptionsOf(const ServerConfig& config) {
   ScorerOptions options;
@@ -134,11 +134,12 @@ absl::Status Server::Drain() {
   const int left = impl_->service->in_flight();
 
   // Shutdown returns only when every call has, whatever its deadline: it cancels what is left, which the queue drops
-  // when it is taken. Should a call hang all the same, the process must still end.
+  // when it is taken. A batch that is being scored cannot be stopped, and nobody waits for it any more.
   absl::Notification stopped;
   std::thread watchdog([&stopped] {
     if (stopped.WaitForNotificationWithTimeout(kWatchdogDelay)) return;
-    spdlog::critical("calls did not end {} s after they were cancelled; exiting", absl::ToInt64Seconds(kWatchdogDelay));
+    spdlog::error("a batch is still being scored {} s after its calls were cancelled; exiting without it",
+                  absl::ToInt64Seconds(kWatchdogDelay));
     spdlog::default_logger()->flush();
     _exit(1);
   });

@@ -122,13 +122,18 @@ std::string BoundsText(const v1::ParameterInfo& parameter) {
   return kind;
 }
 
-// Whether a mask may weight it; the conventions that differ from the rest by name.
-std::string WeightsText(const v1::MetricInfo& metric) {
-  if (!metric.takes_weights()) return "takes none: the score is not the mean of a per-pixel map";
+std::vector<std::string> ConventionsWithoutWeights(const v1::MetricInfo& metric) {
   std::vector<std::string> without;
   for (const v1::ConventionInfo& convention : metric.conventions()) {
     if (!convention.takes_weights()) without.push_back(convention.name());
   }
+  return without;
+}
+
+// Whether a mask may weight it; the conventions that differ from the rest by name.
+std::string WeightsText(const v1::MetricInfo& metric) {
+  if (!metric.takes_weights()) return "takes none: the score is not the mean of a per-pixel map";
+  const std::vector<std::string> without = ConventionsWithoutWeights(metric);
   return without.empty() ? "yes" : absl::StrCat("yes, but not under ", absl::StrJoin(without, ", "));
 }
 
@@ -177,6 +182,7 @@ std::string MetricsText(const v1::ListMetricsResponse& listed) {
   std::string out = absl::StrFormat("%-*s  %-6s  %-*s  %-4s  %-8s  %-4s  %s\n", id_width, "metric", "better",
                                     range_width, "range", "map", "gradient", "mask", "summary");
   for (const v1::MetricInfo& metric : listed.metrics()) {
+    const char* mask = !metric.takes_weights() ? "-" : ConventionsWithoutWeights(metric).empty() ? "yes" : "some";
     const char* better = metric.direction() == v1::DIRECTION_HIGHER_IS_BETTER ? "higher"
                          : metric.direction() == v1::DIRECTION_ZERO_IS_BEST   ? "zero"
                                                                               : "lower";
@@ -188,8 +194,8 @@ std::string MetricsText(const v1::ListMetricsResponse& listed) {
                       }));
     }
     absl::StrAppendFormat(&out, "%-*s  %-6s  %-*s  %-4s  %-8s  %-4s  %s\n", id_width, metric.id(), better, range_width,
-                          RangeText(metric), metric.has_map() ? "yes" : "-", metric.has_gradient() ? "yes" : "-",
-                          metric.takes_weights() ? "yes" : "-", summary);
+                          RangeText(metric), metric.has_map() ? "yes" : "-", metric.has_gradient() ? "yes" : "-", mask,
+                          summary);
   }
   return out;
 }

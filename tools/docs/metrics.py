@@ -73,6 +73,14 @@ def cost(metric):
     )
 
 
+def mask(metric):
+    """Whether a mask may weight it, or under which conventions alone."""
+    taking = [c["name"] for c in metric["conventions"] if c["takes_weights"]]
+    if not metric["takes_weights"] or len(taking) == len(metric["conventions"]):
+        return "yes" if metric["takes_weights"] else "-"
+    return ", ".join(f"`{name}`" for name in taking)
+
+
 def score_text(score):
     return f"{float(score):.4g}"
 
@@ -117,6 +125,7 @@ def render(metrics, strip):
         bound=bound,
         default=default,
         cost=cost,
+        mask=mask,
     )
     page = re.sub(r"\.\.(?=\s)", ".", page)
     return re.sub(r"\n{3,}", "\n\n", page).strip() + "\n"
