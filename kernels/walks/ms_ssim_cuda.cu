@@ -1,19 +1,21 @@
-// Three launches, and a fourth for the gradient, whatever the batch:
+// Two launches, and a third for the gradient, whatever the batch:
 //
 //   1. The four smaller scales of both images. A block makes a tile of each from one reading, scale by scale in shared
 //      memory.
 //   2. The windows of all five scales, by the march of ssim_cuda.cu. No scale waits for another here, so the small ones
 //      fill the GPU together with the large one. What a scale's mean changes with is written as well, for each scale.
-//   3. The means of each scale and channel, their product, and what the product changes with.
-//   4. A sample's gradient gathers from the scales that it is part of.
+//      The block of a pair that is done last goes on with the means of each scale and channel, their product, and what
+//      the product changes with (ms_ssim_finish_cuda.cuh).
+//   3. A sample's gradient gathers from the scales that it is part of.
 //
 // Floor: as for SSIM, and the bytes of both images once more, and of four thirds of a gradient twice. nvcc 13.0 for
-// sm_90: 120 registers for the scales, 64 and 56 for the last two launches, 11 KiB of shared memory.
+// sm_90: 120 registers for the scales, 56 for the last launch, 11 KiB of shared memory.
 #include "kernels/metrics/ms_ssim/ms_ssim_math.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/load/store_cuda.cuh"
 #include "kernels/walks/march_grid.h"
 #include "kernels/walks/ms_ssim_cuda.h"
+#include "kernels/walks/ms_ssim_finish_cuda.cuh"
 #include "kernels/walks/ssim_cuda.h"
 
 LIKENESS_BEGIN_TARGET
@@ -80,6 +82,7 @@ struct ScalesKernel {
   PairSamples pair;
   Scales scales;
   ScalePair out[kScales];  // the first is the images themselves
+  unsigned* written;       // of the launch to come; becomes 0
 
   // The tile of one channel, at the scales that others are made of, one behind another.
   static constexpr int kStart[] = {0, 0, kTile / 2 * (kTile / 2), kTile / 2 * (kTile / 2) + kTile / 4 * (kTile / 4)};
@@ -128,43 +131,13 @@ struct ScalesKernel {
 
   __device__ void operator()(const Block& block) const {
     __shared__ Shared shared;
+    if (block.x == 0 && block.y == 0 && threadIdx.x == 0) *written = 0;
     for (int channel = 0; channel < scales.channels; ++channel) {
       Make<1>(shared, block.x, block.y, channel);
       Make<2>(shared, block.x, block.y, channel);
       Make<3>(shared, block.x, block.y, channel);
       Make<4>(shared, block.x, block.y, channel);
     }
-  }
-};
-
-// The partial sums of a scale, and how many windows of a channel they are of.
-struct ScaleSums {
-  const double* partials;
-  std::int64_t count;
-  double windows;
-};
-
-// One block: the means of all scales and channels, and the mean of their products.
-struct MsSsimScoreKernel {
-  static constexpr int kThreads = kRowThreads;
-  ScaleSums sums[kScales];
-  int channels;
-  double scale, offset;
-  double* score;
-  MsSsimMeans* slopes;  // null: not asked for
-
-  __device__ void operator()(const Block&) const {
-    __shared__ MsSsimMeans means;
-    for (int s = 0; s < kScales; ++s) {
-      for (int c = 0; c < channels; ++c) {
-        const double* from = sums[s].partials + c * sums[s].count;
-        double sum = 0.0;
-        for (std::int64_t i = threadIdx.x; i < sums[s].count; i += kThreads) sum += from[i];
-        sum = CombineBlock(sum, AddUp{});
-        if (threadIdx.x == 0) means.of[s][c] = sum / sums[s].windows;
-      }
-    }
-    if (threadIdx.x == 0) *score = MsSsimScore(means, channels, scale, offset, slopes);
   }
 };
 
@@ -215,6 +188,7 @@ struct Workplace {
   float* gradients[kScales] = {};
   double* partials[kScales] = {};
   MsSsimMeans* slopes = nullptr;
+  unsigned* written = nullptr;
   std::int64_t bytes = 0;
 
   Workplace(const Scales& scales, const ImageView& image, bool want_gradient, std::byte* base) {
@@ -230,6 +204,7 @@ struct Workplace {
       take(partials[s], sums.groups * sums.partials_each);
     }
     if (want_gradient) take(slopes, 1);
+    take(written, 1);
   }
 };
 
@@ -256,30 +231,41 @@ void NoteMsSsim(Cuda& device, const PairSamples& pair, const ImageView& distorte
   const Workplace at(scales, distorted, static_cast<bool>(to.gradient), workspace);
   const Grid tiles{TileCount(scales, scales.width), TileCount(scales, scales.height)};
   const auto make_scales = [&]<bool flat>(std::bool_constant<flat>) {
-    ScalesKernel<flat> kernel{pair, scales, {}};
+    ScalesKernel<flat> kernel{pair, scales, {}, at.written};
     std::copy(std::begin(at.pairs), std::end(at.pairs), kernel.out);
     device.Launch(kernel, tiles);
   };
   pair.flat() ? make_scales(std::true_type()) : make_scales(std::false_type());
 
-  MsSsimScoreKernel score{{}, scales.channels, walk.scale, walk.offset, to.score, at.slopes};
+  SsimSums sums[kScales];
+  MsSsimFinish finish{.channels = scales.channels,
+                      .scale = walk.scale,
+                      .offset = walk.offset,
+                      .written = at.written,
+                      .score = to.score,
+                      .slopes = at.slopes};
+  for (int s = 0; s < kScales; ++s) {
+    sums[s] = SsimSumsOf(ViewOf(scales, s, distorted, at.pairs[s].distorted), Border::kValid, true);
+    finish.sums[s] = {at.partials[s], sums[s].partials_each, sums[s].windows_each};
+    finish.partials += static_cast<unsigned>(scales.channels * sums[s].partials_each);
+  }
+  const MsSsimFinish* finish_table = device.Table(&finish, 1);
+
   for (int s = 0; s < kScales; ++s) {
     const ImageView r = ViewOf(scales, s, distorted, at.pairs[s].reference);
     const ImageView d = ViewOf(scales, s, distorted, at.pairs[s].distorted);
-    const SsimSums sums = SsimSumsOf(d, Border::kValid, true);
     SsimMarch march;
     march.sigma = walk.sigma;
     march.c1 = s + 1 < kScales ? kNoLuminanceK1 * kNoLuminanceK1 : walk.k1 * walk.k1;
     march.c2 = walk.k2 * walk.k2;
     march.by_channel = true;
-    march.gradient_scale = 1.0 / sums.windows_each;
+    march.gradient_scale = 1.0 / sums[s].windows_each;
     march.gradient = at.gradients[s];
     march.partials = at.partials[s];
+    march.finish = finish_table;
     march.beside = s > 0;
     NoteSsimMarch(device, s > 0 ? PairSamples(r, d) : pair, d, march);
-    score.sums[s] = {at.partials[s], sums.partials_each, sums.windows_each};
   }
-  device.Launch(score, {});
   if (!to.gradient) return;
   GatherKernel gather{scales, {}, at.slopes, to.gradient};
   std::copy(std::begin(at.gradients), std::end(at.gradients), gather.by_scale);

@@ -9,26 +9,22 @@
 // The blurs and the maths of a window are those of ssim_math-inl.h. MS-SSIM marches over its scales the same way.
 //
 // Floor: the bytes of both images, 2 a sample at 8 bit, and 4 for a map or a gradient; the arithmetic, some 150
-// instructions a sample, 400 with the gradient, takes longer than that. nvcc 13.0 for sm_90: 122 registers, 168 with
+// instructions a sample, 400 with the gradient, takes longer than that. nvcc 13.0 for sm_90: 125 registers, 168 with
 // the gradient (138 and 182 where the images lie in different orders), 4 and 7 KiB of shared memory.
 #include "kernels/ops/correlate/correlate.h"
 #include "kernels/ops/cuda_rows.cuh"
 #include "kernels/ops/load/store_cuda.cuh"
-#include "kernels/walks/march_grid.h"
+#include "kernels/walks/ms_ssim_finish_cuda.cuh"
 #include "kernels/walks/ssim_cuda.h"
 #include "kernels/walks/ssim_edges_cuda.cuh"
+#include "kernels/walks/ssim_grid_cuda.cuh"
 
 LIKENESS_BEGIN_TARGET
 namespace {
 
-constexpr int kTaps = 11;
-constexpr int kSpan = kTaps - 1;
-// Sums are kept by strips of so many columns and by bands, the same with and without a gradient.
-constexpr int kStrip = 32;
-// Of a block with gradient.
-constexpr int kGradientColumns = 160;
-// Two blocks for each multiprocessor of a large GPU, if bands of 32 rows allow it.
-constexpr int kLeastBlocks = 264;
+constexpr int kTaps = SsimGrid::kTaps;
+constexpr int kSpan = SsimGrid::kSpan;
+constexpr int kStrip = SsimGrid::kStrip;
 
 __device__ __forceinline__ Vec Add(Vec a, Vec b) { return a + b; }
 __device__ __forceinline__ Vec Sub(Vec a, Vec b) { return a - b; }
@@ -58,24 +54,6 @@ struct ColumnBlur {
   }
 };
 
-// How the samples of a pair lie: HWC is one plane whose rows interleave the channels. With a border, of the image
-// filled up by it.
-struct SsimGrid {
-  Border border;
-  int planes;
-  int rows;
-  int row_samples;
-  int map_row_samples;
-  int band_rows;
-  int bands;
-  int strips;
-  int apart;  // channels of a row that are summed each for itself; 1: all together
-
-  bool bordered() const { return border != Border::kValid; }
-  int groups() const { return planes * apart; }
-  std::int64_t partials_each() const { return std::int64_t{bands} * strips; }
-};
-
 __device__ __forceinline__ Vec HalfSum(Vec r, Vec d) { return MulSub(Vec(0.5), r + d, Vec(0.5)); }
 
 // distance: from a sample to its neighbour of the same channel.
@@ -84,8 +62,8 @@ struct SsimKernel {
   static constexpr int kThreads = gradient ? 192 : 128;
   static constexpr int kBlocksWanted = !flat ? 1 : gradient ? 2 : 4;
   static constexpr int kReach = kSpan * distance;
-  static constexpr int kLead = gradient ? kReach : 0;             // windows left of the block's own
-  static constexpr int kOwn = gradient ? kGradientColumns : 128;  // its columns of samples
+  static constexpr int kLead = gradient ? kReach : 0;                       // windows left of the block's own
+  static constexpr int kOwn = gradient ? SsimGrid::kGradientColumns : 128;  // its columns of samples
   static_assert(kLead + kOwn <= kThreads && kOwn % kStrip == 0 && kOwn / kStrip * distance <= kThreads);
 
   PairSamples pair;
@@ -98,6 +76,7 @@ struct SsimKernel {
   TensorPlace out = {};
   float* edges = nullptr;  // where the border is mirrored
   double* partials = nullptr;
+  const MsSsimFinish* finish = nullptr;  // when the partial sums are those of a pair's scales
 
   // What a thread brings of a row: its own sample, and one of the reach beyond the last thread's.
   struct Fetched {
@@ -110,6 +89,10 @@ struct SsimKernel {
     float e[2][kThreads + kReach];
     float slopes[gradient ? 3 : 1][kThreads];
     double sums[kThreads];
+  };
+  union Memory {
+    Shared march;
+    MsSsimFinish::Shared finish;
   };
 
   __device__ SsimEdges Edges() const { return {grid.rows, grid.row_samples, distance}; }
@@ -195,7 +178,8 @@ struct SsimKernel {
   }
 
   __device__ void operator()(const Block& block) const {
-    __shared__ Shared shared;
+    __shared__ Memory memory;
+    Shared& shared = memory.march;
     const int id = static_cast<int>(threadIdx.x);
     const int plane = block.y;
     const int blocks_across = (grid.row_samples + kOwn - 1) / kOwn;
@@ -272,13 +256,20 @@ struct SsimKernel {
     const int channel = id % grid.apart;
     const int own_strip = id / grid.apart;
     const int strip = x0 / kStrip + own_strip;
-    if (own_strip >= kOwn / kStrip || strip >= grid.strips) return;
-    double total = 0.0;
-    for (int i = 0; i < kStrip; ++i) {
-      const int at = own_strip * kStrip + i;
-      if ((x0 + at) % grid.apart == channel) total += shared.sums[kLead + at];
+    if (own_strip < kOwn / kStrip && strip < grid.strips) {
+      double total = 0.0;
+      for (int i = 0; i < kStrip; ++i) {
+        const int at = own_strip * kStrip + i;
+        if ((x0 + at) % grid.apart == channel) total += shared.sums[kLead + at];
+      }
+      partials[(std::int64_t{plane * grid.apart + channel} * grid.bands + band) * grid.strips + strip] = total;
     }
-    partials[(std::int64_t{plane * grid.apart + channel} * grid.bands + band) * grid.strips + strip] = total;
+    if constexpr (!bordered) {
+      if (finish == nullptr) return;
+      const int strips_left = grid.strips - x0 / kStrip;
+      const int strips = strips_left < kOwn / kStrip ? strips_left : kOwn / kStrip;
+      finish->template After<kThreads>(strips * grid.apart, &memory.finish);
+    }
   }
 };
 
@@ -286,33 +277,6 @@ struct SsimScore {
   double count, scale, offset;
   __device__ double operator()(double sum) const { return scale * (sum / count) + offset; }
 };
-
-SsimGrid GridOf(const ImageView& image, Border border, bool by_channel) {
-  const bool planar = image.layout == Layout::kChw && image.channels > 1;
-  SsimGrid grid;
-  grid.border = border;
-  const int both = border == Border::kValid ? 0 : 2 * kSsimBorder;
-  grid.planes = planar ? image.channels : 1;
-  grid.rows = image.height + both;
-  const int distance = planar ? 1 : image.channels;
-  grid.apart = by_channel ? distance : 1;
-  grid.row_samples = (image.width + both) * distance;
-  grid.map_row_samples = grid.row_samples - kSpan * distance;
-  grid.strips = PartsOf(grid.row_samples, kStrip);
-  grid.band_rows = 128;
-  const auto set_bands = [&] { grid.bands = PartsOf(grid.rows, grid.band_rows); };
-  set_bands();
-  while (grid.band_rows > 32 &&
-         std::int64_t{grid.planes} * grid.bands * PartsOf(grid.row_samples, kGradientColumns) < kLeastBlocks) {
-    grid.band_rows /= 2;
-    set_bands();
-  }
-  while (grid.bands > 1 && grid.planes * grid.partials_each() > Cuda::kPartialCount) {
-    grid.band_rows *= 2;
-    set_bands();
-  }
-  return grid;
-}
 
 template <int distance, bool gradient, bool flat, bool bordered>
 void Note(Cuda& device, const PairSamples& pair, const SsimGrid& grid, const SsimMarch& march) {
@@ -329,13 +293,14 @@ void Note(Cuda& device, const PairSamples& pair, const SsimGrid& grid, const Ssi
   kernel.out = march.gradient;
   kernel.edges = march.edges;
   kernel.partials = march.partials;
+  kernel.finish = march.finish;
   const Grid blocks{PartsOf(grid.row_samples, Kernel::kOwn) * grid.bands, grid.planes};
   march.beside ? device.LaunchBeside(kernel, blocks) : device.Launch(kernel, blocks);
 }
 
 // Of a plane.
 SsimEdges EdgesOf(const ImageView& image, const SsimWalk& walk) {
-  const SsimGrid grid = GridOf(image, walk.border, false);
+  const SsimGrid grid = SsimGrid::Of(image, walk.border, false);
   return {grid.rows, grid.row_samples, grid.planes == 1 ? image.channels : 1};
 }
 
@@ -343,18 +308,18 @@ SsimEdges EdgesOf(const ImageView& image, const SsimWalk& walk) {
 
 std::int64_t SsimWorkspaceBytes(const ImageView& distorted, const SsimWalk& walk, bool want_gradient) {
   if (!want_gradient || walk.border != Border::kReflect101) return 0;
-  const int planes = GridOf(distorted, walk.border, false).planes;
+  const int planes = SsimGrid::Of(distorted, walk.border, false).planes;
   return planes * EdgesOf(distorted, walk).count() * std::int64_t{sizeof(float)};
 }
 
 SsimSums SsimSumsOf(const ImageView& image, Border border, bool by_channel) {
-  const SsimGrid grid = GridOf(image, border, by_channel);
+  const SsimGrid grid = SsimGrid::Of(image, border, by_channel);
   const std::int64_t windows = std::int64_t{grid.planes} * (grid.rows - kSpan) * grid.map_row_samples;
   return {grid.groups(), grid.partials_each(), static_cast<double>(windows / grid.groups())};
 }
 
 void NoteSsimMarch(Cuda& device, const PairSamples& pair, const ImageView& image, const SsimMarch& march) {
-  const SsimGrid grid = GridOf(image, march.border, march.by_channel);
+  const SsimGrid grid = SsimGrid::Of(image, march.border, march.by_channel);
   const auto note_for = [&]<int distance, bool gradient, bool bordered>() {
     if (pair.flat()) {
       Note<distance, gradient, true, bordered>(device, pair, grid, march);
@@ -400,7 +365,7 @@ void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted,
                   SsimScore{windows, walk.scale, walk.offset}, false, to.score);
   if (!to.gradient || walk.border != Border::kReflect101) return;
   const SsimFoldKernel fold{EdgesOf(distorted, walk), march.edges, to.gradient};
-  const int planes = GridOf(distorted, walk.border, false).planes;
+  const int planes = SsimGrid::Of(distorted, walk.border, false).planes;
   device.Launch(fold, {static_cast<int>((fold.edges.count() + fold.kThreads - 1) / fold.kThreads), planes});
 }
 

@@ -7,6 +7,8 @@
 
 LIKENESS_BEGIN_TARGET
 
+struct MsSsimFinish;
+
 // `workspace`: SsimWorkspaceBytes, of this lane alone. They are written once and read once.
 void NoteSsim(Cuda& device, const PairSamples& pair, const ImageView& distorted, const SsimWalk& walk,
               const ProgramOutput& to, std::byte* workspace);
@@ -26,6 +28,7 @@ struct SsimMarch {
   Border border = Border::kValid;
   float* edges = nullptr;  // of a gradient where the border is mirrored; it is then not whole yet
   double* partials = nullptr;
+  const MsSsimFinish* finish = nullptr;  // on the GPU: what follows when all partial sums that it counts are written
   bool beside = false;  // in one launch with the march noted just before, on which it does not depend
 };
 void NoteSsimMarch(Cuda& device, const PairSamples& pair, const ImageView& image, const SsimMarch& march);

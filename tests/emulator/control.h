@@ -30,6 +30,9 @@ void RefuseEmulatedConvolutions(int images);
 // From now on cuDNN sums in another order where a call has several images of so many channels; 0, as at first: nowhere.
 void ReorderEmulatedConvolutions(int channels);
 
+// Whether the blocks of a launch run in rising order from now on; at first they run in falling order.
+void RunEmulatedBlocksRising(bool rising);
+
 // Whether work on a stream waits until somebody waits for it (so at first) or is done at once. Both are allowed to a
 // GPU: the first shows who reads results too early or overwrites input too early, the second who lets the device
 // overwrite what the host still reads.

@@ -61,6 +61,10 @@ __global__ void TouchKernel(float* values, int at) {
   if (threadIdx.x == 0) values[at] += 1.0f;
 }
 
+__global__ void TicketKernel(unsigned* tickets, float* out) {
+  if (threadIdx.x == 0) out[blockIdx.x] = static_cast<float>(atomicAdd(tickets, 2u));
+}
+
 // `count` floats of the device.
 class Device {
  public:
@@ -181,6 +185,18 @@ TEST(Emulator, AMissingBarrierShows) {
   const Device out(2 * kThreads);
   EmulateLaunch(nullptr, NoBarrierKernel, 2, kThreads, out.data());
   EXPECT_THAT(out.Values(), ::testing::Contains(IsNan()));
+}
+
+TEST(Emulator, BlocksRunInTheOrderThatATestAsksFor) {
+  const Device tickets(std::vector<float>{0.0f}), out(3);
+  const auto run = [&] {
+    EmulateLaunch(nullptr, TicketKernel, 3, kThreads, reinterpret_cast<unsigned*>(tickets.data()), out.data());
+    return out.Values();
+  };
+  EXPECT_THAT(run(), ElementsAre(4.0f, 2.0f, 0.0f));
+  RunEmulatedBlocksRising(true);
+  EXPECT_THAT(run(), ElementsAre(6.0f, 8.0f, 10.0f));
+  RunEmulatedBlocksRising(false);
 }
 
 TEST(EmulatorDeathTest, ADivergentBarrierAborts) {

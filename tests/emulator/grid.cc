@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/emulator/control.h"
 #include "tests/emulator/fiber.h"
 #include "tests/emulator/runtime.h"
 
@@ -25,6 +26,7 @@ namespace {
 std::vector<dim3> threads;
 bool falling = false;
 const std::function<void()>* body = nullptr;
+bool blocks_rise = false;
 
 // A block whose threads meet at barriers runs on fibers, one a thread, entered from the host's own stack and left to
 // it.
@@ -117,10 +119,11 @@ void RunGrid(dim3 grid, dim3 block, const std::function<void()>& thread) {
   body = &thread;
   // Without a barrier nothing useful was shared, and filling all that the program has takes longer than many a block.
   has_met = true;
-  for (unsigned z = grid.z; z-- > 0;) {
-    for (unsigned y = grid.y; y-- > 0;) {
-      for (unsigned x = grid.x; x-- > 0;) {
-        blockIdx = dim3(x, y, z);
+  const auto at = [](unsigned i, unsigned n) { return blocks_rise ? i : n - 1 - i; };
+  for (unsigned z = 0; z < grid.z; ++z) {
+    for (unsigned y = 0; y < grid.y; ++y) {
+      for (unsigned x = 0; x < grid.x; ++x) {
+        blockIdx = dim3(at(x, grid.x), at(y, grid.y), at(z, grid.z));
         if (has_met) ForgetShared();
         RunBlock();
       }
@@ -129,6 +132,11 @@ void RunGrid(dim3 grid, dim3 block, const std::function<void()>& thread) {
 }
 
 }  // namespace likeness::emulator
+
+void RunEmulatedBlocksRising(bool rising) {
+  const std::lock_guard lock(likeness::emulator::DeviceMutex());
+  likeness::emulator::blocks_rise = rising;
+}
 
 void __syncthreads() {
   if (likeness::emulator::running == likeness::emulator::kNone) likeness::emulator::Diverged();

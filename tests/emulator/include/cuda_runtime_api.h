@@ -5,8 +5,9 @@
 //
 // A launch runs block after block. The threads of a block are fibers that switch at __syncthreads(), so barriers,
 // shared memory and the order of reductions are as written. It aborts when some threads of a block wait at a barrier
-// that others never reach. Blocks run in falling order, threads in rising and in falling order by turns: nothing may
-// depend on either. New memory, and shared memory before each block, is filled with 0xff, NaN as a float.
+// that others never reach. Blocks run in falling order, or in rising order where a test asks for that, threads in both
+// by turns: nothing may depend on either. New memory, and shared memory before each block, is filled with 0xff, NaN as
+// a float.
 //
 // Work on a stream is queued and runs when somebody waits for it, in the thread that waits; on the null stream it runs
 // at once. So a host that forgets to wait reads what was there before. Any number of host threads; one runs kernels at
@@ -41,6 +42,20 @@ struct alignas(8) float2 {
 // Of the thread that runs.
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 void __syncthreads();
+
+// One thread runs at a time, and what it writes is everywhere at once. So nothing here shows that a fence is missing,
+// that an addition should be atomic or that a cache holds what was there before; nor does any block meet another that
+// is not done.
+inline void __threadfence() {}
+inline unsigned atomicAdd(unsigned* to, unsigned value) {
+  const unsigned before = *to;
+  *to = before + value;
+  return before;
+}
+template <class T>
+T __ldcg(const T* from) {
+  return *from;
+}
 
 using cudaStream_t = struct EmulatedStream*;
 using cudaEvent_t = struct EmulatedEvent*;
