@@ -267,14 +267,15 @@ Failure Slot::Run(const SlotSizes& used, bool may_capture) {
   return done;
 }
 
-// Runs a batch whose results are collected once more, with convolutions on trial.
+// Runs a batch whose results are collected once more, with convolutions on trial. They are right whatever comes of it,
+// unless the device is lost.
 Failure Slot::Try(const SlotSizes& used) {
   const std::vector<std::byte> expected(staged_output_.data(), staged_output_.data() + used.output_bytes);
   conv_plans_.BeginTrial();
   const Failure failure = Run(used, /*may_capture=*/false);
   const bool same = !failure.failed() && std::equal(expected.begin(), expected.end(), staged_output_.data());
-  conv_plans_.EndTrial(same);
-  LIKENESS_CUDA_RETURN_IF_FAILED(failure);
+  failure.failed() ? conv_plans_.BreakOffTrial() : conv_plans_.EndTrial(same);
+  if (IsForGood(failure.code)) return failure;
   // What is kept of references shall have the bits of single calls.
   return same ? Failure{} : Run(used, /*may_capture=*/false);
 }

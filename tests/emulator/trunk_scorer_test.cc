@@ -1,9 +1,10 @@
 // The learned metrics on the emulated GPU, with synthetic weights, against the same programs in double: odd and minimum
 // sizes, gray images, both precisions.
+#include "tests/emulator/trunk_scorer.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,27 +19,12 @@
 namespace likeness::testing {
 namespace {
 
-std::unique_ptr<Scorer> Make(Backend backend, const std::string& folder) {
-  // Room for two scorers with all their weights.
-  static const bool once = (SetEmulatedDevices({std::int64_t{2} << 30}), true);
-  static_cast<void>(once);
-  ScorerOptions options;
-  options.backend = backend;
-  if (backend == Backend::kCpu) options.instruction_set = "oracle";
-  options.threads = 2;
-  options.slot_bytes = std::int64_t{160} << 20;
-  options.weights_dir = folder;
-  auto scorer = Scorer::Create(options);
-  EXPECT_TRUE(scorer.ok()) << scorer.status();
-  return *std::move(scorer);
-}
-
 const Scorer& Oracle() {
-  static const std::unique_ptr<Scorer> scorer = Make(Backend::kCpu, SyntheticFolder());
+  static const std::unique_ptr<Scorer> scorer = MakeScorer(Backend::kCpu, SyntheticFolder());
   return *scorer;
 }
 const Scorer& OnCuda() {
-  static const std::unique_ptr<Scorer> scorer = Make(Backend::kCuda, SyntheticFolder());
+  static const std::unique_ptr<Scorer> scorer = MakeScorer(Backend::kCuda, SyntheticFolder());
   return *scorer;
 }
 
@@ -126,11 +112,6 @@ TEST(CudaTrunks, EqualImagesScoreZeroInBothPrecisions) {
   }
 }
 
-bool SameBits(const Tensor& a, const Tensor& b) {
-  return a.sample_count() == b.sample_count() &&
-         (a.empty() || std::memcmp(a.data.get(), b.data.get(), a.sample_count() * sizeof(float)) == 0);
-}
-
 // Alone, beside others of its size and of another, and beside other metrics that share its convolutions.
 TEST(CudaTrunks, SameBitsInAnyCompany) {
   const Pair pair = ScenePair(33, 31), other = ScenePair(40, 35);
@@ -165,40 +146,6 @@ TEST(CudaTrunks, SameBitsInAnyCompany) {
         EXPECT_TRUE(SameBits(result.gradient, alone[k].gradient)) << metrics[k].info->id;
       }
     }
-  }
-}
-
-// One pair, with what `kept` knows of the reference; null: nothing.
-std::vector<MetricResult> ScoreKept(const Scorer& scorer, const std::vector<ResolvedMetric>& metrics,
-                                    const ImageView& reference, const ImageView& distorted, KeptReference* kept) {
-  PairJob job;
-  job.reference = reference;
-  job.distorted = distorted;
-  job.metrics = metrics;
-  job.kept = kept;
-  PairJob* const jobs[] = {&job};
-  scorer.Score(jobs);
-  return std::move(job.results);
-}
-
-std::vector<ResolvedMetric> ResolveAll(const Scorer& scorer, const std::vector<std::string>& ids, Precision precision,
-                                       bool gradient) {
-  std::vector<ResolvedMetric> metrics;
-  for (const std::string& id : ids) {
-    MetricRequest request = Request(id, {}, false, gradient);
-    request.precision = precision;
-    metrics.push_back(*scorer.Resolve(request));
-  }
-  return metrics;
-}
-
-void ExpectSame(const std::vector<MetricResult>& seen, const std::vector<MetricResult>& expected) {
-  ASSERT_EQ(seen.size(), expected.size());
-  for (std::size_t k = 0; k < seen.size(); ++k) {
-    ASSERT_TRUE(seen[k].status.ok()) << seen[k].status;
-    EXPECT_EQ(seen[k].score, expected[k].score) << k;
-    EXPECT_EQ(seen[k].precision, expected[k].precision) << k;
-    EXPECT_TRUE(SameBits(seen[k].gradient, expected[k].gradient)) << k;
   }
 }
 
@@ -241,7 +188,7 @@ TEST(CudaTrunks, KeptReferencesStayOnTheirGpu) {
   for (int i = 0; i < 3; ++i) kept.push_back(std::make_unique<KeptReference>(std::int64_t{1} << 30));
   SetEmulatedDevices({std::int64_t{2} << 30, std::int64_t{2} << 30});
   {
-    const auto scorer = Make(Backend::kCuda, SyntheticFolder());
+    const auto scorer = MakeScorer(Backend::kCuda, SyntheticFolder());
     ASSERT_EQ(scorer->devices().size(), 2u);
     const Pair pair = ScenePair(33, 31);
     const auto metrics = ResolveAll(*scorer, {"lpips_alex"}, Precision::kExact, true);
@@ -292,7 +239,7 @@ TEST(CudaTrunks, StayOnTheCpuWhereCudnnRefuses) {
   const std::string folder = MakeFolder();
   WriteOwnWeights(folder, "lpips_alex", SyntheticWeights(kAlexTrunk));
   RefuseEmulatedConvolutions(1);
-  const auto scorer = Make(Backend::kCuda, folder);
+  const auto scorer = MakeScorer(Backend::kCuda, folder);
   RefuseEmulatedConvolutions(0);
   EXPECT_TRUE(absl::StrContains(scorer->cuda_note(), "lpips_alex stays on the CPU")) << scorer->cuda_note();
   EXPECT_STREQ(scorer->Resolve(Request("lpips_alex"))->backend, "cpu");
@@ -312,7 +259,7 @@ TEST(CudaTrunks, WhatLeavesTheRangeOfHalfIsComputedExactly) {
   tensors = SyntheticWeights(kAlexTrunk);
   for (float& value : tensors["head0.weight"]) value *= 1e9f;
   WriteOwnWeights(folder, "lpips_alex", tensors);
-  const auto scorer = Make(Backend::kCuda, folder);
+  const auto scorer = MakeScorer(Backend::kCuda, folder);
   const Pair pair = ScenePair(40, 33);
   for (const char* metric : {"lpips_vgg", "lpips_alex"}) {
     const auto score = [&](Precision precision) {

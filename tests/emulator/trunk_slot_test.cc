@@ -31,10 +31,14 @@ struct Crowd {
   Slot slot;
   std::vector<PairResult> results;  // of all batches
 
-  explicit Crowd(const std::string& of) : request(of) {
+  // `work_area`: of cuDNN, at first; 0: with room for whatever comes here.
+  explicit Crowd(const std::string& of, std::int64_t work_area = 0) : request(of) {
     SlotSizes sizes;
+    sizes.library_bytes = work_area;
     for (int i = 0; i < 13; ++i) sizes += SizesFor(Job(request, 33, 31).asked.task);
-    EXPECT_FALSE(testing::CreateSlot(sizes, &slot).failed());
+    const Failure failure =
+        work_area > 0 ? Slot::Create(0, sizes, &slot, testing::Trunks::device()) : testing::CreateSlot(sizes, &slot);
+    EXPECT_FALSE(failure.failed());
     slot.UseGraphs(false);
   }
 
@@ -162,6 +166,23 @@ TEST_F(TrunkSlot, CallsThatCudnnRefusesAreMadeSmaller) {
   for (int i = 0; i < 5; ++i) crowd.WorkOf(4);
   EXPECT_EQ(crowd.WorkOf(4), pairwise);
   EXPECT_EQ(crowd.slot.conv_trials().agreed, 10);
+  EXPECT_EQ(crowd.slot.conv_trials().differed, 0);
+  crowd.ExpectSameBits();
+}
+
+// What fits the work area that single calls have made larger is shared, as after a refusal.
+TEST_F(TrunkSlot, CallsThatFindNoMemoryAreMadeSmaller) {
+  Crowd roomy("lpips_alex");
+  const std::int64_t first = roomy.WorkOf(4);
+  const std::int64_t shared = roomy.WorkOfProven(4);
+  Crowd crowd("lpips_alex", 256);
+  crowd.WorkOf(4);
+  LimitEmulatedMemory(1);
+  for (int i = 0; i < 5; ++i) crowd.WorkOf(4);
+  const std::int64_t work = crowd.WorkOf(4);
+  LimitEmulatedMemory(std::int64_t{1} << 40);
+  EXPECT_GT(work, shared);
+  EXPECT_LT(work, first);
   EXPECT_EQ(crowd.slot.conv_trials().differed, 0);
   crowd.ExpectSameBits();
 }

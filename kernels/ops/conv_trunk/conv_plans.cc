@@ -349,6 +349,13 @@ void ConvPlans::EndTrial(bool same_bits) {
   ++impl_->generation;
 }
 
+void ConvPlans::BreakOffTrial() {
+  for (Plan& plan : impl_->plans) {
+    if (plan.proof == Proof::kOnTrial) plan.proof = Proof::kNone;
+  }
+  PutOffTrial();
+}
+
 ConvTrials ConvPlans::trials() const { return impl_ == nullptr ? ConvTrials{} : impl_->trials; }
 
 std::int64_t ConvPlans::generation() const { return impl_ == nullptr ? 0 : impl_->generation; }

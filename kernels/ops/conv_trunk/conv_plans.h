@@ -83,6 +83,8 @@ class ConvPlans {
   void PutOffTrial();
   void BeginTrial();
   void EndTrial(bool same_bits);
+  // Instead, where it came to no end. Nothing is known of its calls then, which are put off.
+  void BreakOffTrial();
   ConvTrials trials() const;
 
   // Another number after anything that calls of Run may use was released or moved, or after which Run would make other

@@ -15,6 +15,7 @@ bool ConvPlans::WantsTrial() const { return false; }
 void ConvPlans::PutOffTrial() {}
 void ConvPlans::BeginTrial() {}
 void ConvPlans::EndTrial(bool) {}
+void ConvPlans::BreakOffTrial() {}
 ConvTrials ConvPlans::trials() const { return {}; }
 std::int64_t ConvPlans::generation() const { return 0; }
 
