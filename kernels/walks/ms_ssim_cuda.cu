@@ -1,4 +1,5 @@
-// Two launches, and a third for the gradient, whatever the batch:
+// Two launches, and a third for the gradient, whatever the batch (one more for pairs whose images lie in different
+// orders: the march over their first scale is another kernel):
 //
 //   1. The four smaller scales of both images. A block makes a tile of each from one reading, scale by scale in shared
 //      memory.

@@ -29,7 +29,7 @@ struct SsimMarch {
   float* edges = nullptr;  // of a gradient where the border is mirrored; it is then not whole yet
   double* partials = nullptr;
   const MsSsimFinish* finish = nullptr;  // on the GPU: what follows when all partial sums that it counts are written
-  bool beside = false;  // in one launch with the march noted just before, on which it does not depend
+  bool beside = false;                   // in one launch with the march noted just before, on which it does not depend
 };
 void NoteSsimMarch(Cuda& device, const PairSamples& pair, const ImageView& image, const SsimMarch& march);
 
