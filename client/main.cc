@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "client/cli/engine.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/sharing.h"
+#include "server/build_info.h"
 #include "server/run.h"
 
 namespace likeness::cli {
@@ -26,11 +28,12 @@ constexpr char kWeightsGroup[] = "How much each pixel counts";
 constexpr char kFileGroup[] = "Files";
 constexpr char kSharingGroup[] = "Several metrics, planned in this process";
 constexpr char kEngineGroup[] = "Where to score";
+constexpr double kTimeoutSeconds = 60;
 
 struct EngineFlags {
   std::string server;
   bool local = false;
-  double timeout_seconds = 60;
+  std::optional<double> timeout_seconds;
   LocalOptions local_options;
 };
 
@@ -43,9 +46,10 @@ void AddEngineFlags(CLI::App& command, EngineFlags& flags) {
                               "LIKENESS_SERVER names a server")
                     ->group(kEngineGroup);
   server->excludes(local);
-  auto* timeout = command.add_option("--timeout", flags.timeout_seconds, "How long to wait for a server's answer")
+  auto* timeout = command
+                      .add_option("--timeout", flags.timeout_seconds,
+                                  absl::StrCat("How long to wait for a server's answer. Default: ", kTimeoutSeconds))
                       ->type_name("SECONDS")
-                      ->capture_default_str()
                       ->group(kEngineGroup);
   auto* threads = command
                       .add_option("--threads", flags.local_options.threads,
@@ -74,17 +78,32 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(const EngineFlags& flags) {
                        "; add --local or unset it"));
     }
   }
-  if (server.empty()) return MakeLocalEngine(flags.local_options);
-  // Without a port gRPC would try that of https.
-  if (server.find(':') == std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the server's address is \"", server, "\"; must be HOST:PORT, as in localhost:50051"));
+  if (server.empty()) {
+    if (!flags.timeout_seconds) return MakeLocalEngine(flags.local_options);
+    return absl::InvalidArgumentError("--timeout is for a server's answer; name the server by --server");
   }
-  if (!(flags.timeout_seconds > 0 && std::isfinite(flags.timeout_seconds))) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--timeout is ", flags.timeout_seconds, "; must be above 0 seconds"));
+  // Without a port gRPC would try that of https, and it takes the whole of "::1:50051" for a host.
+  const std::string host = server.substr(0, server.rfind(':'));
+  const bool bare_ipv6 =
+      host.find(':') != std::string::npos && host.find_first_not_of("0123456789abcdefABCDEF:.") == std::string::npos;
+  if (host == server || server.back() == ']' || bare_ipv6) {
+    return absl::InvalidArgumentError(absl::StrCat("the server's address is \"", server,
+                                                   "\"; must be HOST:PORT, as in localhost:50051 or [::1]:50051"));
   }
-  return MakeServerEngine(server, absl::Seconds(flags.timeout_seconds));
+  const double timeout_seconds = flags.timeout_seconds.value_or(kTimeoutSeconds);
+  if (!(timeout_seconds > 0 && std::isfinite(timeout_seconds))) {
+    return absl::InvalidArgumentError(absl::StrCat("--timeout is ", timeout_seconds, "; must be above 0 seconds"));
+  }
+  return MakeServerEngine(server, absl::Seconds(timeout_seconds));
+}
+
+// What an unset variable of a shell script leaves of a flag. To take it for no flag at all would score without a mask.
+void RefuseEmptyValues(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) {
+    option->check([](const std::string& value) {
+      return value.empty() ? "its value is empty; give one, or leave the flag out" : "";
+    });
+  }
 }
 
 // "text" is the default of every command.
@@ -176,7 +195,7 @@ CLI::App* AddExplain(CLI::App& app, std::string& metric, SharingOptions& sharing
   with_several(command->add_flag("--weighted", sharing.weighted, "As under a mask"));
   AddFormat(*command, format, {"text", "json"});
   AddEngineFlags(*command, flags);
-  several->excludes(command->get_option("--server"));
+  several->excludes(command->get_option("--server"))->excludes(command->get_option("--timeout"));
   return command;
 }
 
@@ -185,7 +204,8 @@ int Main(int argc, char** argv) {
   if (argc > 1 && std::string(argv[1]) == "serve") return RunServer(argc - 1, argv + 1);
 
   CLI::App app("Scores how alike two images are.", "likeness");
-  app.require_subcommand(1);
+  app.set_version_flag("--version", server::BuildInfo());
+  app.require_subcommand(0, 1);  // none is refused below, where a word that is no command was named already
   EngineFlags flags;
   std::string format = "text";
   CompareOptions compare_options;
@@ -200,11 +220,16 @@ int Main(int argc, char** argv) {
   const CLI::App* explain = AddExplain(app, metric, sharing, format, flags);
 
   app.add_subcommand("serve", "Run the server; `likeness serve --help` lists its flags");
+  for (CLI::App* command : app.get_subcommands({})) RefuseEmptyValues(*command);
 
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kPassed : kNotMeasured;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return Fail(absl::InvalidArgumentError(absl::StrCat(error.what(), "; see --help")));
+  }
+  if (app.get_subcommands().empty()) {
+    return Fail(absl::InvalidArgumentError("which command? compare, metrics, explain or serve; see --help"));
   }
   if (explain->parsed()) {
     if (metric.empty() && sharing.metrics.empty()) {

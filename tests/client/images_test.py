@@ -128,12 +128,26 @@ class Refusals(CommandTest):
         self.assert_not_measured(*pair, "-m", "huber", "-p", "huber.delta=-1", says="delta")
         self.assert_not_measured(*pair, "-m", "mae", "-p", "huber.delta=1", says="not asked for")
 
+    def test_empty_values(self):
+        """What an unset variable of a shell script leaves: to go on without the flag would gate on another score."""
+        pair = ("compare", self.reference, self.distorted)
+        for flag in (
+            *("--metric", "--loss", "--parameter", "--alpha-background", "--mask", "--region", "--averaging"),
+            *("--fail-under", "--fail-over", "--map", "--map-scale", "--gradient", "--format"),
+            *("--server", "--timeout", "--threads", "--weights"),
+        ):
+            self.assert_not_measured(*pair, flag, "", says=flag)
+            self.assert_not_measured(*pair, f"{flag}=", says=flag)
+        self.assert_not_measured("compare", "", self.distorted, says="REFERENCE")
+        self.assert_not_measured("explain", "", says="METRIC")
+        self.assert_not_measured("explain", "--metrics", "", says="--metrics")
+
     def test_bad_flags(self):
         pair = ("compare", self.reference, self.distorted)
         self.assert_not_measured()
         self.assert_not_measured("compare", self.reference)
-        self.assert_not_measured("nonsense")
-        self.assert_not_measured(*pair, "--nonsense")
+        self.assert_not_measured("nonsense", says="nonsense")
+        self.assert_not_measured(*pair, "--nonsense", says="--nonsense")
         self.assert_not_measured(*pair, "--format", "yaml", says="yaml")
         self.assert_not_measured(*pair, "--map", "map.gif", says=".png")
         self.assert_not_measured(*pair, "--gradient", "gradient.png", says=".npy")

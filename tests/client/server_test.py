@@ -103,11 +103,14 @@ class WithoutServer(CommandTest):
         self.assert_not_measured("metrics", "--server", "127.0.0.1:1")
 
     def test_addresses_and_flags_that_make_no_sense(self):
-        self.assert_not_measured("metrics", "--server", "localhost", says="HOST:PORT")
+        for address in ("localhost", "::1", "::1:50051", "[::1]"):
+            self.assert_not_measured("metrics", "--server", address, says="HOST:PORT")
         self.assert_not_measured("metrics", "--server", "a:1", "--local", says="--local")
         self.assert_not_measured("metrics", "--server", "a:1", "--threads", "2", says="--threads")
         self.assert_not_measured("metrics", "--threads", "2", environment={"LIKENESS_SERVER": "a:1"}, says="--threads")
         self.assert_not_measured("metrics", "--server", "127.0.0.1:1", "--timeout", "0", says="--timeout")
+        self.assert_not_measured("metrics", "--timeout", "5", says="--server")
+        self.assert_not_measured("explain", "--metrics", "mae", "--timeout", "5", says="--timeout")
 
 
 class Descriptions(CommandTest):
@@ -139,6 +142,12 @@ class Descriptions(CommandTest):
         self.assertLessEqual(max(map(len, text.splitlines())), 120)
         self.assertEqual(self.run_json("explain", "huber")["metric"]["id"], "huber")
         self.assert_not_measured("explain", "nonsense", says="known metrics")
+
+    def test_version(self):
+        version = self.run_ok("--version").stdout
+        self.assertEqual(version, self.run_ok("serve", "--version").stdout)
+        build = self.run_json("compare", self.reference, self.distorted)["provenance"]["build"]
+        self.assertEqual(version, build + "\n")
 
     def test_help(self):
         for arguments in (

@@ -116,10 +116,12 @@ class CommandTest(unittest.TestCase):
         return answer["scores"][0]["score"]
 
     def assert_not_measured(self, *arguments, says=(), environment=None):
-        """Exit code 2, nothing on stdout that could be taken for a score, and the reason on stderr."""
+        """Exit code 2, nothing on stdout that could be taken for a score, and the reason on stderr, signed."""
         done = likeness(*arguments, environment=environment)
         self.assertEqual(done.returncode, NOT_MEASURED, done.stdout + done.stderr)
         self.assertEqual(done.stdout, "")
+        for line in done.stderr.splitlines():
+            self.assertTrue(line.startswith("likeness: "), done.stderr)
         for word in [says] if isinstance(says, str) else says:
             self.assertIn(word, done.stderr)
         return done
