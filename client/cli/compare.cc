@@ -4,14 +4,13 @@
 #include <cmath>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/diagnostics.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/loss.h"
 #include "client/cli/numbers.h"
+#include "client/cli/output_files.h"
 #include "client/cli/request.h"
 #include "client/client.h"
 #include "kernels/base/status_macros.h"
@@ -26,9 +25,16 @@ struct NamedScale {
   MapScale scale;
 };
 
+// Where the outputs of one metric go; empty: it has none.
+struct OutputPaths {
+  std::string map;
+  std::string gradient;
+};
+
 // What the flags say, understood.
 struct Job {
   std::vector<Asked> asked;
+  std::vector<OutputPaths> outputs;  // of each
   std::vector<Gate> gates;
   std::vector<NamedScale> scales;
 
@@ -130,6 +136,22 @@ absl::Status SetOutputs(const CompareOptions& options, const v1::ListMetricsResp
   return absl::OkStatus();
 }
 
+// The flags' own paths where one metric writes, else a path for each.
+std::vector<OutputPaths> ChoosePaths(const CompareOptions& options, const std::vector<Asked>& asked) {
+  const auto path_of = [&](const std::string& flag, const Asked& one, bool (v1::MetricRequest::*wants)() const) {
+    if (!(one.request.*wants)()) return std::string();
+    const auto count =
+        std::count_if(asked.begin(), asked.end(), [&](const Asked& other) { return (other.request.*wants)(); });
+    return count > 1 ? PathOfMetric(flag, one.name) : flag;
+  };
+  std::vector<OutputPaths> outputs;
+  for (const Asked& one : asked) {
+    outputs.push_back({path_of(options.map_path, one, &v1::MetricRequest::want_map),
+                       path_of(options.gradient_path, one, &v1::MetricRequest::want_gradient)});
+  }
+  return outputs;
+}
+
 absl::StatusOr<Job> MakeJob(const CompareOptions& options, const v1::ListMetricsResponse& listed) {
   Job job;
   for (const std::string& text : options.fail_under) {
@@ -153,6 +175,7 @@ absl::StatusOr<Job> MakeJob(const CompareOptions& options, const v1::ListMetrics
   }
   job.asked.insert(job.asked.end(), losses.begin(), losses.end());
   for (Asked& one : job.asked) RETURN_IF_ERROR(SetOutputs(options, listed, one));
+  job.outputs = ChoosePaths(options, job.asked);
   for (const std::string& text : options.parameters) RETURN_IF_ERROR(SetParameter(text, listed, job.asked));
   return job;
 }
@@ -197,25 +220,32 @@ absl::Status CheckJob(const Job& job, const CompareOptions& options, const v1::L
   return absl::OkStatus();
 }
 
-absl::Status CheckPaths(const CompareOptions& options) {
-  if (!options.map_path.empty() && !absl::EndsWith(options.map_path, ".png") &&
-      !absl::EndsWith(options.map_path, ".npy")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--map is \"", options.map_path, "\"; must end in .png (a heat map) or .npy (float32)"));
+absl::Status CheckExtensions(const CompareOptions& options) {
+  const bool heat_map = HasExtension(options.map_path, ".png");
+  if (!options.map_path.empty() && !heat_map && !HasExtension(options.map_path, ".npy")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--map is \"", options.map_path, "\"; must be a name and .png (a heat map) or .npy (float32), as in map.png"));
   }
-  if (!options.gradient_path.empty() && !absl::EndsWith(options.gradient_path, ".npy")) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--gradient is \"", options.gradient_path, "\"; must end in .npy (float32)"));
+  if (!options.map_scales.empty() && !heat_map) {
+    return absl::InvalidArgumentError("--map-scale is of heat maps; name the .png to write by --map");
+  }
+  if (!options.gradient_path.empty() && !HasExtension(options.gradient_path, ".npy")) {
+    return absl::InvalidArgumentError(absl::StrCat("--gradient is \"", options.gradient_path,
+                                                   "\"; must be a name and .npy (float32), as in gradient.npy"));
   }
   return absl::OkStatus();
 }
 
-// "out.png" of several becomes "out-ssim.png".
-std::string OutputPath(const std::string& path, const std::string& metric, bool one_of_several) {
-  if (!one_of_several) return path;
-  const std::size_t dot = path.rfind('.');  // there is one: CheckPaths
-  return absl::StrCat(path.substr(0, dot), "-", absl::StrReplaceAll(metric, {{":", "-"}, {"/", "-"}}),
-                      path.substr(dot));
+absl::Status CheckOutputs(const Job& job, const CompareOptions& options) {
+  std::vector<NamedFile> read = {{"REFERENCE", options.reference_path}, {"DISTORTED", options.distorted_path}};
+  if (!options.weights.mask_path.empty()) read.push_back({"--mask", options.weights.mask_path});
+  for (const std::string& region : options.weights.regions) read.push_back({"--region", RegionPath(region)});
+  std::vector<NamedFile> written;
+  for (const OutputPaths& paths : job.outputs) {
+    if (!paths.map.empty()) written.push_back({"--map", paths.map});
+    if (!paths.gradient.empty()) written.push_back({"--gradient", paths.gradient});
+  }
+  return CheckApart(read, written);
 }
 
 // A scale given for this metric, else one given for all, else the map's own range.
@@ -230,19 +260,15 @@ MapScale ChooseScale(const std::vector<NamedScale>& scales, const std::string& a
   return FullScale(map);
 }
 
-absl::Status WriteOutputs(const CompareOptions& options, const Job& job, Report& report) {
-  const auto count = [&](bool (v1::MetricRequest::*wants)() const) {
-    return std::count_if(job.asked.begin(), job.asked.end(), [&](const Asked& one) { return (one.request.*wants)(); });
-  };
-  const bool many_maps = count(&v1::MetricRequest::want_map) > 1;
-  const bool many_gradients = count(&v1::MetricRequest::want_gradient) > 1;
+absl::Status WriteOutputs(const Job& job, Report& report) {
   for (std::size_t i = 0; i < job.asked.size(); ++i) {
     Outcome& outcome = report.outcomes[i];
     if (!outcome.status.ok()) continue;
     v1::MetricResult& result = outcome.result;
-    if (job.asked[i].request.want_map()) {
-      MapFile file{OutputPath(options.map_path, outcome.asked, many_maps), std::nullopt};
-      if (absl::EndsWith(file.path, ".png")) {
+    const auto& [map_path, gradient_path] = job.outputs[i];
+    if (!map_path.empty()) {
+      MapFile file{map_path, std::nullopt};
+      if (HasExtension(file.path, ".png")) {
         file.scale = ChooseScale(job.scales, outcome.asked, job.names(), result.map());
         RETURN_IF_ERROR(WriteHeatMap(result.map(), *file.scale, file.path));
         Tell(absl::StrCat("wrote ", file.path, ": ", outcome.asked, ", dark ", FormatNumber(file.scale->low),
@@ -253,9 +279,9 @@ absl::Status WriteOutputs(const CompareOptions& options, const Job& job, Report&
       outcome.map = std::move(file);
       result.mutable_map()->clear_data();
     }
-    if (job.asked[i].request.want_gradient()) {
-      outcome.gradient_path = OutputPath(options.gradient_path, outcome.asked, many_gradients);
-      RETURN_IF_ERROR(WriteNpy(result.gradient(), *outcome.gradient_path));
+    if (!gradient_path.empty()) {
+      RETURN_IF_ERROR(WriteNpy(result.gradient(), gradient_path));
+      outcome.gradient_path = gradient_path;
       result.clear_gradient();
     }
   }
@@ -263,7 +289,7 @@ absl::Status WriteOutputs(const CompareOptions& options, const Job& job, Report&
 }
 
 absl::StatusOr<Report> Measure(Engine& engine, const CompareOptions& options) {
-  RETURN_IF_ERROR(CheckPaths(options));
+  RETURN_IF_ERROR(CheckExtensions(options));
   v1::ScoreRequest request;
   // Before the server is asked for anything: the commonest mistake is a wrong path.
   ASSIGN_OR_RETURN(*request.mutable_reference(), client::ImageFromFile(options.reference_path));
@@ -276,6 +302,7 @@ absl::StatusOr<Report> Measure(Engine& engine, const CompareOptions& options) {
   ASSIGN_OR_RETURN(const v1::ListMetricsResponse listed, engine.ListMetrics());
   ASSIGN_OR_RETURN(const Job job, MakeJob(options, listed));
   RETURN_IF_ERROR(CheckJob(job, options, listed));
+  RETURN_IF_ERROR(CheckOutputs(job, options));
   for (const Asked& one : job.asked) *request.add_metrics() = one.request;
   ASSIGN_OR_RETURN(v1::ScoreResponse response, engine.Score(request));
 
@@ -293,7 +320,7 @@ absl::StatusOr<Report> Measure(Engine& engine, const CompareOptions& options) {
       if (NameMeans(gate.metric, names[i], names)) outcome.gates.push_back(gate);
     }
   }
-  RETURN_IF_ERROR(WriteOutputs(options, job, report));
+  RETURN_IF_ERROR(WriteOutputs(job, report));
   return report;
 }
 

@@ -18,6 +18,9 @@ struct PixelWeightsOptions {
   bool empty() const { return mask_path.empty() && regions.empty() && averaging.empty(); }
 };
 
+// "eyes.png" of "eyes.png:3", whose path may have colons of its own; all of a text that has no colon.
+std::string RegionPath(const std::string& region);
+
 // Reads the files. INVALID_ARGUMENT for a region that is not FILE:MULTIPLIER and for an averaging of nothing; the
 // server judges the rest.
 absl::StatusOr<v1::PixelWeights> ReadPixelWeights(const PixelWeightsOptions& options);

@@ -127,7 +127,10 @@ absl::Status SetParameter(absl::string_view text, const v1::ListMetricsResponse&
     absl::StatusOr<v1::ParameterValue> value =
         ParseParameter(*info, absl::StrCat("--parameter ", sides.first), sides.second);
     if (!value.ok()) return value.status();
-    (*one.parameters)[std::string(path.second)] = *std::move(value);
+    if (!one.parameters->insert({std::string(path.second), *std::move(value)}).second) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--parameter ", text, " sets ", path.second, " of ", one.metric, " a second time; set it once"));
+    }
   }
   if (!found) {
     return absl::InvalidArgumentError(absl::StrCat("--parameter ", text, " is for ", path.first,

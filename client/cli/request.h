@@ -42,7 +42,7 @@ absl::StatusOr<std::vector<std::string>> SplitMetricNames(const std::vector<std:
 
 // Sets "huber.delta=0.05" (METRIC.PARAMETER=VALUE) on every request and every loss's term that METRIC means. VALUE is
 // read as what `listed` says that the parameter is: true or false, a number, or a name. INVALID_ARGUMENT when METRIC
-// was not asked for, has no such parameter, or the value is of another type.
+// was not asked for, has no such parameter, or has it set already, or when the value is of another type.
 absl::Status SetParameter(absl::string_view text, const v1::ListMetricsResponse& listed, std::vector<Asked>& asked);
 
 // The metric's facts, nullptr when there is no such metric. Takes "ssim", "ssim:torchmetrics" and aliases.

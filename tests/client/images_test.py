@@ -126,6 +126,9 @@ class Refusals(CommandTest):
         self.assert_not_measured(*pair, "-m", "huber", "-p", "huber.gamma=1", says=("gamma", "delta"))
         self.assert_not_measured(*pair, "-m", "huber", "-p", "huber.delta=wide", says="wide")
         self.assert_not_measured(*pair, "-m", "huber", "-p", "huber.delta=-1", says="delta")
+        self.assert_not_measured(
+            *pair, "-m", "huber", "-p", "huber.delta=0.1", "-p", "huber.delta=0.2", says="a second time"
+        )
         self.assert_not_measured(*pair, "-m", "mae", "-p", "huber.delta=1", says="not asked for")
 
     def test_empty_values(self):
@@ -149,17 +152,67 @@ class Refusals(CommandTest):
         self.assert_not_measured("nonsense", says="nonsense")
         self.assert_not_measured(*pair, "--nonsense", says="--nonsense")
         self.assert_not_measured(*pair, "--format", "yaml", says="yaml")
-        self.assert_not_measured(*pair, "--map", "map.gif", says=".png")
-        self.assert_not_measured(*pair, "--gradient", "gradient.png", says=".npy")
+        for path in ("map.gif", "map", ".png", self.folder / ".npy"):
+            self.assert_not_measured(*pair, "--map", path, says=("--map", ".png"))
+        for path in ("gradient.png", ".npy"):
+            self.assert_not_measured(*pair, "--gradient", path, says=("--gradient", ".npy"))
+        for flags in ((), ("--map", self.folder / "unscaled.npy")):
+            self.assert_not_measured(*pair, "-m", "mae", "--map-scale", "0,1", *flags, says="--map-scale")
         for scale in ("1", "0,1,2", "0,inf", "nan,1", "ssim=0,1", "a,b"):
             self.assert_not_measured(*pair, "-m", "mae", "--map", "map.png", "--map-scale", scale, says="--map-scale")
         self.assert_not_measured(*pair, "--alpha-background", "2", says="alpha")
         self.assert_not_measured(*pair, "--map", "/no/such/folder/map.png", "-m", "mae", says="/no/such/folder/map.png")
 
 
+class Overwriting(CommandTest):
+    def test_what_is_read_is_not_written(self):
+        gray = write_png(self.folder / "gray.png", self.clean[:, :, 0])
+        kept = self.reference.read_bytes()
+        link, hard = self.folder / "link.png", self.folder / "hard.png"
+        link.symlink_to(self.reference)
+        hard.hardlink_to(self.reference)
+        pair = ("compare", self.reference, self.distorted, "-m", "mae")
+        for path, says in (
+            (self.reference, "REFERENCE"),
+            (link, "REFERENCE"),
+            (hard, "REFERENCE"),
+            (f"{self.folder}/nowhere/../reference.png", "REFERENCE"),
+            (self.distorted, "DISTORTED"),
+            (gray, "--mask"),
+        ):
+            self.assert_not_measured(*pair, "--mask", gray, "--map", path, says=("--map", says))
+        self.assert_not_measured(*pair, "--region", f"{gray}:2", "--map", gray, says=("--map", "--region"))
+        self.assertEqual(self.reference.read_bytes(), kept)
+        # A file of a metric's own, and an array as an image's name.
+        named = self.folder / "map-mae.png"
+        named.write_bytes(kept)
+        several = ("compare", named, self.distorted, "-m", "mae,gmsd", "--map", self.folder / "map.png")
+        self.assert_not_measured(*several, says="REFERENCE")
+        array = self.folder / "image.npy"
+        array.write_bytes(kept)
+        self.assert_not_measured("compare", array, self.distorted, "-m", "mae", "--gradient", array, says="--gradient")
+        self.assertEqual(array.read_bytes(), kept)
+        # What is only in the way is written over.
+        self.run_ok(*several[:1], self.reference, *several[2:])
+        self.assertNotEqual(named.read_bytes(), kept)
+
+    def test_two_outputs_do_not_share_a_file(self):
+        pair = ("compare", self.reference, self.distorted, "-m")
+        file, same = self.folder / "both.npy", f"{self.folder}/./both.npy"
+        for metrics in ("mae", "mae,mse"):
+            self.assert_not_measured(*pair, metrics, "--map", file, "--gradient", same, says=("--gradient", "--map"))
+        self.assertEqual(list(self.folder.glob("both*")), [])
+
+
 class Files(CommandTest):
     def lightness(self, path):
         return np.asarray(Image.open(path).convert("RGB")).astype(float) @ np.array([0.2126, 0.7152, 0.0722])
+
+    def test_extensions_are_taken_in_any_case(self):
+        files = self.folder / "UPPER.PNG", self.folder / "UPPER.NPY"
+        self.run_ok("compare", self.reference, self.distorted, "-m", "mae", "--map", files[0], "--gradient", files[1])
+        self.assertTrue(files[0].read_bytes().startswith(b"\x89PNG"))
+        self.assertEqual(np.load(files[1]).shape, self.clean.shape)
 
     def test_map_as_array(self):
         path = self.folder / "mae.npy"
