@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "client/cli/diagnostics.h"
 #include "client/cli/exit_code.h"
@@ -288,6 +289,19 @@ absl::Status WriteOutputs(const Job& job, Report& report) {
   return absl::OkStatus();
 }
 
+// Messages name an image by its field of the request; the user knows it by its file.
+absl::Status WithPaths(const absl::Status& status, const CompareOptions& options) {
+  std::vector<std::pair<std::string, std::string>> names = {
+      {"reference", absl::StrCat(options.reference_path, " (reference)")},
+      {"distorted", absl::StrCat(options.distorted_path, " (distorted)")},
+      {"weights.mask", absl::StrCat(options.weights.mask_path, " (mask)")}};
+  for (std::size_t i = 0; i < options.weights.regions.size(); ++i) {
+    names.emplace_back(absl::StrCat("weights.regions[", i, "].mask"),
+                       absl::StrCat(RegionPath(options.weights.regions[i]), " (region)"));
+  }
+  return absl::Status(status.code(), absl::StrReplaceAll(status.message(), names));
+}
+
 absl::StatusOr<Report> Measure(Engine& engine, const CompareOptions& options) {
   RETURN_IF_ERROR(CheckExtensions(options));
   v1::ScoreRequest request;
@@ -304,7 +318,9 @@ absl::StatusOr<Report> Measure(Engine& engine, const CompareOptions& options) {
   RETURN_IF_ERROR(CheckJob(job, options, listed));
   RETURN_IF_ERROR(CheckOutputs(job, options));
   for (const Asked& one : job.asked) *request.add_metrics() = one.request;
-  ASSIGN_OR_RETURN(v1::ScoreResponse response, engine.Score(request));
+  absl::StatusOr<v1::ScoreResponse> scored = engine.Score(request);
+  if (!scored.ok()) return WithPaths(scored.status(), options);
+  v1::ScoreResponse& response = *scored;
 
   Report report;
   report.reference_path = options.reference_path;
@@ -334,8 +350,9 @@ int Judge(const Report& report) {
     }
     for (const Gate& gate : outcome.gates) {
       if (gate.Passes(outcome.result.score())) continue;
-      Tell(absl::StrCat(outcome.asked, " is ", FormatNumber(outcome.result.score()), ", over the line of ",
-                        gate.Flag()));
+      Tell(absl::StrCat(outcome.asked, " is ", FormatNumber(outcome.result.score()),
+                        gate.kind == Gate::Kind::kFailUnder ? ", below " : ", above ", FormatNumber(gate.limit), " (",
+                        gate.Flag(), ")"));
       code = std::max<int>(code, kOverTheLine);
     }
   }

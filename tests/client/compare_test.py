@@ -124,7 +124,9 @@ class Formats(CommandTest):
         self.assertEqual(float(lines[0][1]), self.score(self.reference, self.distorted, "mae"))
         self.assertIn("FAIL", lines[0])
         self.assertNotIn("FAIL", lines[1])
-        self.assertIn("over the line of --fail-over mae=0", done.stderr)
+        self.assertIn(f"mae is {lines[0][1]}, above 0 (--fail-over mae=0)", done.stderr)
+        done = likeness("compare", self.reference, self.distorted, "--fail-under", "ssim=0.9999")
+        self.assertIn(", below 0.9999 (--fail-under ssim=0.9999)", done.stderr)
 
     def test_json_schema(self):
         answer = self.compare_json(self.reference, self.distorted, "-m", "mae,psnr", "--fail-over", "mae=0.5")

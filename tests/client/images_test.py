@@ -66,8 +66,8 @@ class Kinds(CommandTest):
 
 class Refusals(CommandTest):
     def refuse(self, path, *says):
-        self.assert_not_measured("compare", path, self.distorted, "-m", "mae", says=("reference", *says))
-        self.assert_not_measured("compare", self.reference, path, "-m", "mae", says=("distorted", *says))
+        self.assert_not_measured("compare", path, self.distorted, "-m", "mae", says=(f"{path} (reference)", *says))
+        self.assert_not_measured("compare", self.reference, path, "-m", "mae", says=(f"{path} (distorted)", *says))
 
     def test_missing_files_and_folders(self):
         self.assert_not_measured("compare", self.folder / "nowhere.png", self.distorted, says="nowhere.png")
@@ -78,7 +78,12 @@ class Refusals(CommandTest):
 
     def test_sizes_that_differ(self):
         smaller = write_png(self.folder / "smaller.png", self.clean[:-1])
-        self.assert_not_measured("compare", self.reference, smaller, says=("301x197", "301x196"))
+        self.assert_not_measured(
+            "compare",
+            self.reference,
+            smaller,
+            says=f"{self.reference} (reference) is 301x197, {smaller} (distorted) is 301x196; sizes must match",
+        )
 
     def test_what_is_no_image(self):
         text = self.folder / "text.png"

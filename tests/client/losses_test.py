@@ -67,8 +67,9 @@ class Masked(CommandTest):
         pair = ("compare", self.reference, self.distorted, "-m", "mae")
         small = write_png(self.folder / "small.png", self.face[1:])
         for flags, says in (
-            (("--mask", small), "SIZE_MISMATCH"),
-            (("--mask", self.reference), "3 channels"),
+            (("--mask", small), (f"{small} (mask) is 301x196", "SIZE_MISMATCH")),
+            (("--mask", self.reference), f"{self.reference} (mask) has 3 channels"),
+            (("--region", f"{self.mask}:1", "--region", f"{small}:2"), f"{small} (region) is 301x196"),
             (("--mask", self.folder / "none.png"), "none.png"),
             (("--region", str(self.mask)), "FILE:MULTIPLIER"),
             (("--region", f"{self.mask}:"), "FILE:MULTIPLIER"),

@@ -79,7 +79,8 @@ class WithServer(CommandTest):
         bad = self.folder / "bad.png"
         bad.write_bytes(self.reference.read_bytes()[:500])
         self.assert_not_measured(
-            "compare", bad, self.distorted, "-m", "mae", "--server", self.address, says=("BAD_IMAGE", "reference")
+            *("compare", bad, self.distorted, "-m", "mae", "--server", self.address),
+            says=("BAD_IMAGE", f"{bad} (reference)"),
         )
 
     def test_metrics_are_the_same_from_both(self):
