@@ -1,9 +1,13 @@
 #include "kernels/resolve.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "kernels/base/status_macros.h"
@@ -55,7 +59,58 @@ std::string WithoutAlias(absl::Span<const MetricInfo> metrics, const std::string
   return id;
 }
 
+// In lower case and without what people put between words: "msssim" for "MS-SSIM".
+std::string Plain(const std::string& name) {
+  std::string plain;
+  for (const char c : name) {
+    if (absl::ascii_isalnum(c)) plain.push_back(absl::ascii_tolower(c));
+  }
+  return plain;
+}
+
+// Characters to insert, delete, replace or swap with their neighbour (optimal string alignment).
+std::size_t EditDistance(const std::string& a, const std::string& b) {
+  std::vector<std::vector<std::size_t>> of(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+  for (std::size_t i = 0; i <= a.size(); ++i) {
+    for (std::size_t k = 0; k <= b.size(); ++k) {
+      of[i][k] = std::max(i, k);
+      if (i == 0 || k == 0) continue;
+      const std::size_t replaced = a[i - 1] == b[k - 1] ? 0 : 1;
+      of[i][k] = std::min({of[i - 1][k] + 1, of[i][k - 1] + 1, of[i - 1][k - 1] + replaced});
+      if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1]) {
+        of[i][k] = std::min(of[i][k], of[i - 2][k - 2] + 1);
+      }
+    }
+  }
+  return of[a.size()][b.size()];
+}
+
 }  // namespace
+
+absl::Status NoSuchMetric(const std::string& name, const std::vector<std::string>& known) {
+  constexpr std::size_t kSuggestions = 3;
+  constexpr std::size_t kTellingPrefix = 3;
+  const std::string plain = Plain(name);
+  const std::size_t allowed = plain.size() / 3;
+  std::vector<std::pair<std::size_t, std::string>> near;
+  for (const std::string& candidate : known) {
+    const std::string other = Plain(candidate);
+    // Also the least distance that the two can have, so that nothing is computed for a name of a million characters.
+    std::size_t distance = std::max(plain.size(), other.size()) - std::min(plain.size(), other.size());
+    if (plain.size() >= kTellingPrefix && absl::StartsWith(other, plain)) {
+      distance = std::min<std::size_t>(distance, 1);  // "lpips" begins three names, all as near
+    } else if (distance <= allowed) {
+      distance = EditDistance(plain, other);
+    }
+    if (distance <= allowed) near.emplace_back(distance, candidate);
+  }
+  std::stable_sort(near.begin(), near.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  if (!near.empty()) near.resize(near.front().first == 0 ? 1 : std::min(near.size(), kSuggestions));
+  const std::string what = absl::StrCat("there is no metric \"", name, "\"; ");
+  if (near.empty()) return absl::NotFoundError(absl::StrCat(what, "known metrics are ", Names(known)));
+  const auto append = [](std::string* out, const auto& one) { absl::StrAppend(out, one.second); };
+  return absl::NotFoundError(absl::StrCat(what, "did you mean ", absl::StrJoin(near, " or ", append), "?"));
+}
 
 absl::StatusOr<ResolvedMetric> ResolveRequest(absl::Span<const MetricInfo> metrics, const MetricRequest& request) {
   const std::string asked = WithoutAlias(metrics, request.id);
@@ -71,7 +126,7 @@ absl::StatusOr<ResolvedMetric> ResolveRequest(absl::Span<const MetricInfo> metri
       ids.push_back(info.id);
       for (const AliasInfo& alias : info.aliases) ids.push_back(alias.name);
     }
-    return absl::NotFoundError(absl::StrCat("there is no metric \"", id, "\"; choose one of: ", Names(ids)));
+    return NoSuchMetric(id, ids);
   }
   const MetricInfo& info = metrics[resolved.index];
   resolved.info = &info;

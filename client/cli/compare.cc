@@ -121,9 +121,7 @@ absl::Status SetOutputs(const CompareOptions& options, const v1::ListMetricsResp
   bool has_gradient = true;
   for (const std::string& name : metrics) {
     const v1::MetricInfo* metric = FindMetric(listed, name);
-    if (metric == nullptr) {
-      return absl::NotFoundError(absl::StrCat("there is no metric \"", name, "\"; ", KnownMetrics(listed)));
-    }
+    if (metric == nullptr) return NoSuchMetric(listed, name);
     has_map = has_map && metric->has_map();
     has_gradient = has_gradient && metric->has_gradient();
   }

@@ -217,9 +217,7 @@ int RunExplain(Engine& engine, const std::string& name, Format format) {
   const absl::StatusOr<v1::ListMetricsResponse> listed = engine.ListMetrics();
   if (!listed.ok()) return Fail(listed.status());
   const v1::MetricInfo* metric = FindMetric(*listed, name);
-  if (metric == nullptr) {
-    return Fail(absl::NotFoundError(absl::StrCat("there is no metric \"", name, "\"; ", KnownMetrics(*listed))));
-  }
+  if (metric == nullptr) return Fail(NoSuchMetric(*listed, name));
   if (format == Format::kText) return Print(ExplainText(*metric), kPassed);
   return Print(DumpJson({{"version", 1}, {"metric", MetricJson(*metric)}}), kPassed);
 }

@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "client/cli/numbers.h"
+#include "kernels/resolve.h"
 
 namespace likeness::cli {
 namespace {
@@ -149,11 +150,13 @@ const v1::MetricInfo* FindMetric(const v1::ListMetricsResponse& listed, absl::st
   return nullptr;
 }
 
-std::string KnownMetrics(const v1::ListMetricsResponse& listed) {
-  return absl::StrCat("known metrics are ",
-                      absl::StrJoin(listed.metrics(), ", ", [](std::string* out, const v1::MetricInfo& metric) {
-                        absl::StrAppend(out, metric.id());
-                      }));
+absl::Status NoSuchMetric(const v1::ListMetricsResponse& listed, absl::string_view name) {
+  std::vector<std::string> known;
+  for (const v1::MetricInfo& metric : listed.metrics()) {
+    known.push_back(metric.id());
+    for (const v1::AliasInfo& alias : metric.aliases()) known.push_back(alias.name());
+  }
+  return likeness::NoSuchMetric(std::string(BareId(name)), known);
 }
 
 }  // namespace likeness::cli

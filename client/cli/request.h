@@ -48,7 +48,7 @@ absl::Status SetParameter(absl::string_view text, const v1::ListMetricsResponse&
 // The metric's facts, nullptr when there is no such metric. Takes "ssim", "ssim:torchmetrics" and aliases.
 const v1::MetricInfo* FindMetric(const v1::ListMetricsResponse& listed, absl::string_view name);
 
-// "known metrics are ...": the remedy for a name that is not known.
-std::string KnownMetrics(const v1::ListMetricsResponse& listed);
+// NOT_FOUND, with what the name may have been meant to be.
+absl::Status NoSuchMetric(const v1::ListMetricsResponse& listed, absl::string_view name);
 
 }  // namespace likeness::cli

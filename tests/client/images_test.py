@@ -123,7 +123,7 @@ class Refusals(CommandTest):
 
     def test_metrics_and_parameters_that_are_not(self):
         pair = ("compare", self.reference, self.distorted)
-        self.assert_not_measured(*pair, "-m", "sssim", says=('"sssim"', "known metrics", "mae"))
+        self.assert_not_measured(*pair, "-m", "nonsense", says=('"nonsense"', "known metrics are", "mae", "lpips_vgg"))
         self.assert_not_measured(*pair, "-m", "gmsd:nonsense", says="nonsense")
         self.assert_not_measured(*pair, "-m", "mae,,psnr", says="--metric")
         self.assert_not_measured(*pair, "-m", "mae,mae", says="twice")
@@ -135,6 +135,29 @@ class Refusals(CommandTest):
             *pair, "-m", "huber", "-p", "huber.delta=0.1", "-p", "huber.delta=0.2", says="a second time"
         )
         self.assert_not_measured(*pair, "-m", "mae", "-p", "huber.delta=1", says="not asked for")
+
+    def test_misspelt_metrics_get_suggestions(self):
+        pair = ("compare", self.reference, self.distorted)
+        for name, suggested in (
+            ("sssim", "did you mean ssim or dssim or ms_ssim?"),
+            ("SSIM", "did you mean ssim?"),
+            ("Ms_SSIM:pyiqa", "did you mean ms_ssim?"),
+            ("gmds", "did you mean gmsd?"),
+            ("lpips", "did you mean lpips_alex or lpips_vgg or lpips_squeeze?"),
+            ("faceswap_ssim", "did you mean faceswap/ssim?"),
+        ):
+            told = {
+                self.assert_not_measured(*arguments, says=("there is no metric", suggested)).stderr
+                for arguments in (
+                    (*pair, "-m", name),
+                    (*pair, "--loss", f"x=mae+{name}"),
+                    ("explain", name),
+                    ("explain", "--metrics", f"mae,{name}"),
+                )
+            }
+            self.assertEqual(len(told), 1, told)
+        self.assert_not_measured(*pair, "-m", "ms-ssim", says="did you mean ms_ssim?")
+        self.assert_not_measured(*pair, "-m", "s" * 5000, says="known metrics are")
 
     def test_empty_values(self):
         """What an unset variable of a shell script leaves: to go on without the flag would gate on another score."""

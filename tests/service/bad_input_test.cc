@@ -134,6 +134,8 @@ TEST_F(BadInputTest, UnknownMetricFailsAloneOrTheCallWhenThereIsNoOther) {
   EXPECT_THAT(ResultOf(mixed, 1).message(), HasSubstr("no_such_metric"));
   ExpectRefused(MakeRequest(good_, good_, {"no_such_metric"}), StatusCode::INVALID_ARGUMENT, "UNKNOWN_METRIC",
                 "no_such_metric");
+  ExpectRefused(MakeRequest(good_, good_, {"gmds"}), StatusCode::INVALID_ARGUMENT, "UNKNOWN_METRIC",
+                "there is no metric \"gmds\"; did you mean gmsd?");
   ExpectRefused(MakeRequest(good_, good_, {}), StatusCode::INVALID_ARGUMENT, "BAD_PARAMETER", "names no metric");
 }
 
