@@ -63,18 +63,26 @@ void AddEngineFlags(CLI::App& command, EngineFlags& flags) {
                                   "Where the learned metrics' weights lie, for local scoring")
                       ->type_name("FOLDER")
                       ->group(kEngineGroup);
+  auto* memory = command
+                     .add_option("--memory", flags.local_options.memory_bytes,
+                                 "Most memory that a metric's workspace may take in local scoring, and that images and "
+                                 "outputs may, as in 16G. Default: half of the machine's, each")
+                     ->transform(CLI::AsSizeValue(false))
+                     ->check(CLI::Range(std::int64_t{1} << 20, std::int64_t{1} << 50).description(""))
+                     ->type_name("BYTES")
+                     ->group(kEngineGroup);
   timeout->excludes(local);
-  threads->excludes(server);
-  weights->excludes(server);
+  for (CLI::Option* option : {threads, weights, memory}) option->excludes(server);
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(const EngineFlags& flags) {
   std::string server = flags.server;
   if (server.empty() && !flags.local) {
     if (const char* environment = std::getenv("LIKENESS_SERVER")) server = environment;
-    if (!server.empty() && (flags.local_options.threads != 0 || !flags.local_options.weights_dir.empty())) {
+    const LocalOptions& local = flags.local_options;
+    if (!server.empty() && (local.threads != 0 || !local.weights_dir.empty() || local.memory_bytes != 0)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--threads and --weights are for local scoring, but LIKENESS_SERVER is ", server,
+          absl::StrCat("--threads, --weights and --memory are for local scoring, but LIKENESS_SERVER is ", server,
                        "; add --local or unset it"));
     }
   }

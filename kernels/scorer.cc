@@ -1,5 +1,6 @@
 #include "kernels/scorer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <set>
@@ -154,7 +155,7 @@ absl::Status Scorer::Impl::StartDevices() {
 }
 
 std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric& metric) const {
-  return OnDevice(metric) ? engine->workspace_bytes() : options.slot_bytes;
+  return OnDevice(metric) ? engine->workspace_bytes() : std::max(options.slot_bytes, options.cpu_workspace_bytes);
 }
 
 std::int64_t Scorer::Impl::WorkspaceOf(const ResolvedMetric& metric, const WalkRequest& walk,
@@ -184,7 +185,9 @@ void Scorer::Impl::ScoreOnDevice(absl::Span<PairJob* const> jobs) {
   engine->Score(absl::MakeSpan(pairs));
 }
 #else
-std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric&) const { return options.slot_bytes; }
+std::int64_t Scorer::Impl::WorkspaceLimit(const ResolvedMetric&) const {
+  return std::max(options.slot_bytes, options.cpu_workspace_bytes);
+}
 std::int64_t Scorer::Impl::WorkspaceOf(const ResolvedMetric&, const WalkRequest& walk,
                                        const ImageView& distorted) const {
   return WalkWorkspaceBytes(walk, distorted);
@@ -227,10 +230,10 @@ absl::StatusOr<Plan> Scorer::MakePlan(const ResolvedMetric& metric, const ImageV
   }
   const std::int64_t limit = impl_->WorkspaceLimit(metric);
   if (plan.workspace_bytes > limit) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(metric.info->id, metric.want_gradient ? " with gradient" : "", " on ", shape.width, "x",
-                     shape.height, "x", shape.channels, " needs a workspace of ", plan.workspace_bytes,
-                     " bytes; a slot has ", limit, ": send smaller images or raise the slot size"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        metric.info->id, metric.want_gradient ? " with gradient" : "", " on ", shape.width, "x", shape.height, "x",
+        shape.channels, " needs a workspace of ", plan.workspace_bytes, " bytes and may have ", limit,
+        ": score smaller images, or allow more (slot_bytes of a server, --memory of the command)"));
   }
   return plan;
 }

@@ -22,6 +22,8 @@ struct ScorerOptions {
   int threads = 0;
   // A job whose workspace would exceed this is refused before it allocates anything.
   std::int64_t slot_bytes = std::int64_t{2} << 30;
+  // Where it is more, the limit of one metric by itself on the CPU.
+  std::int64_t cpu_workspace_bytes = 0;
   // Where the learned metrics' *.safetensors lie. Empty: $LIKENESS_WEIGHTS, then build/weights, then
   // /usr/share/likeness/weights.
   std::string weights_dir;

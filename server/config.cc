@@ -13,6 +13,7 @@
 #include "absl/strings/str_replace.h"
 #include "kernels/base/status_macros.h"
 #include "server/build_info.h"
+#include "server/decode/decode.h"
 #include "toml++/toml.h"
 
 namespace likeness::server {
@@ -82,8 +83,8 @@ std::vector<Setting> SettingsOf(ServerConfig& c) {
        {}},
       {"max_message_bytes", &c.max_message_bytes, "Longest request message", 1024, kMessageBytesMax, {}},
       {"max_encoded_bytes", &c.max_encoded_bytes, "Largest encoded file", 1, kMessageBytesMax, {}},
-      {"max_side", &c.max_side, "Largest width or height, in pixels", 1, 1 << 20, {}},
-      {"max_pixels", &c.max_pixels, "Largest width * height", 1, 1 << 30, {}},
+      {"max_side", &c.max_side, "Largest width or height, in pixels", 1, kMaxSide, {}},
+      {"max_pixels", &c.max_pixels, "Largest width * height", 1, kMaxPixels, {}},
       {"max_output_bytes",
        &c.max_output_bytes,
        "Most maps and gradients of one response; the metric that would exceed it fails",

@@ -150,10 +150,10 @@ absl::Status Pipeline::Charge(Lease& lease, std::int64_t bytes) {
   const std::int64_t held = lease.held_bytes();
   if (bytes > budget_.limit_bytes() - held) {
     return ImageTooLarge(absl::StrCat("the request needs ", held + bytes,
-                                      " bytes for its message, images and outputs; this server holds ",
+                                      " bytes for its message, images and outputs, and all requests together may have ",
                                       budget_.limit_bytes(),
-                                      " in all (max_in_flight_bytes); send smaller images or "
-                                      "ask for fewer maps and gradients"));
+                                      ": send smaller images, ask for fewer maps and gradients, or allow more "
+                                      "(max_in_flight_bytes of a server, --memory of the command)"));
   }
   if (lease.TryGrow(bytes)) return absl::OkStatus();
   return WithRetryDelay(

@@ -25,10 +25,8 @@ absl::Status CheckShape(const std::string& name, int width, int height, int chan
                       kSizeMismatch);
   }
   if (channels == 1) return absl::OkStatus();
-  return BadImage(
-      absl::StrCat(name, " has ", channels,
-                   " channels; a mask is gray without alpha, one channel: convert it to a gray PNG, or send "
-                   "raw samples of one channel"));
+  return BadImage(absl::StrCat(name, " has ", channels,
+                               " channels; a mask is gray without alpha, one channel: convert it to a gray PNG"));
 }
 
 // What decoding this mask holds; 0 for raw samples, which are read where they lie in the message.

@@ -2,11 +2,13 @@
 // that everything else of the command is written once.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "kernels/scorer.h"
 #include "likeness/v1/likeness.pb.h"
 
 namespace likeness::cli {
@@ -22,9 +24,14 @@ class Engine {
 struct LocalOptions {
   int threads = 0;          // 0: one per core this process may use
   std::string weights_dir;  // empty: where the scorer looks by itself
+  // Most that a metric's workspace may take, and that images and outputs may; 0: half of what the machine has.
+  std::int64_t memory_bytes = 0;
 };
 
-// FAILED_PRECONDITION when no scorer can be had on this machine.
+// FAILED_PRECONDITION when no scorer can be had on this machine. NOT_FOUND: no such folder of weights.
+absl::StatusOr<std::unique_ptr<Scorer>> MakeScorer(const LocalOptions& options);
+
+// Fails as MakeScorer does.
 absl::StatusOr<std::unique_ptr<Engine>> MakeLocalEngine(const LocalOptions& options);
 
 // Does not connect yet.

@@ -1,4 +1,12 @@
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,14 +23,39 @@
 namespace likeness::cli {
 namespace {
 
+// What the machine has, or the container where that may have less.
+std::int64_t MachineBytes() {
+  std::int64_t bytes = std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
+  for (const char* const path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    std::int64_t limit = 0;
+    if (std::ifstream(path) >> limit) bytes = std::min(bytes, limit);  // the word "max" is no number
+  }
+  return bytes;
+}
+
+std::int64_t MemoryBytes(const LocalOptions& options) {
+  return options.memory_bytes > 0 ? options.memory_bytes : MachineBytes() / 2;
+}
+
+// No limits but memory: others keep a server's callers from one another.
+server::PipelineOptions Unlimited(std::int64_t memory_bytes) {
+  constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+  server::PipelineOptions options;
+  options.image_limits = {kNone, std::numeric_limits<int>::max(), kNone};
+  options.max_output_bytes = kNone;
+  options.max_metrics = kNone;
+  options.max_in_flight_bytes = memory_bytes;
+  return options;
+}
+
 // A call's way through the server without the wire: the same admission, decoding, queue and scorer, so that a score, a
-// refusal and its message are the server's. The limits are those of a server without settings.
+// refusal and its message are the server's.
 class LocalEngine : public Engine {
  public:
-  explicit LocalEngine(std::unique_ptr<Scorer> scorer)
+  LocalEngine(std::unique_ptr<Scorer> scorer, std::int64_t memory_bytes)
       : scorer_(std::move(scorer)),
         telemetry_(server::BuildInfo(), scorer_->backend(), scorer_->instruction_set(), scorer_->metrics()),
-        pipeline_(server::PipelineOptions(), *scorer_, telemetry_) {}
+        pipeline_(Unlimited(memory_bytes), *scorer_, telemetry_) {}
 
   absl::StatusOr<v1::ListMetricsResponse> ListMetrics() override {
     v1::ListMetricsResponse response;
@@ -60,12 +93,24 @@ class LocalEngine : public Engine {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Engine>> MakeLocalEngine(const LocalOptions& options) {
+absl::StatusOr<std::unique_ptr<Scorer>> MakeScorer(const LocalOptions& options) {
+  std::error_code error;
+  if (!options.weights_dir.empty() && !std::filesystem::is_directory(options.weights_dir, error)) {
+    return absl::NotFoundError(absl::StrCat("--weights is \"", options.weights_dir,
+                                            "\", which is no folder; `make weights` fills build/weights"));
+  }
   ScorerOptions scorer_options;
   scorer_options.threads = options.threads;
   scorer_options.weights_dir = options.weights_dir;
-  ASSIGN_OR_RETURN(std::unique_ptr<Scorer> scorer, Scorer::Create(scorer_options));
-  return std::make_unique<LocalEngine>(std::move(scorer));
+  scorer_options.cpu_workspace_bytes = MemoryBytes(options);
+  // What is asked for by hand is for a GPU's slot too, and for all metrics that share steps.
+  if (options.memory_bytes > 0) scorer_options.slot_bytes = options.memory_bytes;
+  return Scorer::Create(scorer_options);
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> MakeLocalEngine(const LocalOptions& options) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Scorer> scorer, MakeScorer(options));
+  return std::make_unique<LocalEngine>(std::move(scorer), MemoryBytes(options));
 }
 
 }  // namespace likeness::cli

@@ -48,10 +48,7 @@ absl::StatusOr<Sharing> MakeSharing(const SharingOptions& options) {
   Sharing sharing;
   ASSIGN_OR_RETURN(sharing.names, SplitMetricNames(options.metrics));
   ASSIGN_OR_RETURN(sharing.shape, ParseSize(options.size));
-  ScorerOptions scorer_options;
-  scorer_options.threads = options.local.threads;
-  scorer_options.weights_dir = options.local.weights_dir;
-  ASSIGN_OR_RETURN(const std::unique_ptr<Scorer> scorer, Scorer::Create(scorer_options));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Scorer> scorer, MakeScorer(options.local));
   sharing.instruction_set = scorer->instruction_set();
   std::vector<ResolvedMetric> resolved;
   for (const std::string& name : sharing.names) {

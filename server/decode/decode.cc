@@ -24,6 +24,11 @@ absl::Status CheckSize(std::int64_t width, std::int64_t height, const ImageLimit
     return ImageTooLarge(absl::StrCat(name, " has ", width * height, " pixels; this server takes up to ", limits.pixels,
                                       " pixels (max_pixels)"));
   }
+  if (width > kMaxSide || height > kMaxSide || width * height > kMaxPixels) {
+    return ImageTooLarge(absl::StrCat(name, " is ", width, "x", height, " pixels; no side may exceed ", kMaxSide,
+                                      " pixels and no image ", kMaxPixels,
+                                      ": scale both images down, or score them in parts"));
+  }
   return absl::OkStatus();
 }
 
@@ -32,8 +37,7 @@ absl::StatusOr<FileFormat> TellFormat(absl::string_view file, const std::string&
   if (absl::StartsWith(file, "\xff\xd8\xff")) return FileFormat::kJpeg;
   if (file.size() >= 12 && absl::StartsWith(file, "RIFF") && file.substr(8, 4) == "WEBP") return FileFormat::kWebp;
   if (file.empty()) return BadImage(absl::StrCat(name, " is an empty file; send a PNG, JPEG or WebP file"));
-  return UnsupportedImage(
-      absl::StrCat(name, " is neither PNG, JPEG nor WebP by its first bytes; convert it to PNG, or send raw samples"));
+  return UnsupportedImage(absl::StrCat(name, " is neither PNG, JPEG nor WebP by its first bytes; convert it to PNG"));
 }
 
 }  // namespace

@@ -20,6 +20,10 @@
 
 namespace likeness::server {
 
+// What no image may exceed, whatever a server allows.
+inline constexpr std::int64_t kMaxSide = std::int64_t{1} << 20;
+inline constexpr std::int64_t kMaxPixels = std::int64_t{1} << 30;
+
 // All inclusive.
 struct ImageLimits {
   std::int64_t encoded_bytes = std::int64_t{64} << 20;

@@ -64,6 +64,28 @@ class Kinds(CommandTest):
         self.assertLess(self.score(COFFEE, coffee, "mae"), 1.0 / 255)
 
 
+class Limits(CommandTest):
+    """What a server refuses by default and the command, which serves nobody else, has no reason to."""
+
+    def test_long_sides(self):
+        pixels = np.tile(self.clean[:3, :200], (1, 100, 1))
+        a = write_png(self.folder / "long_a.png", pixels)
+        b = write_png(self.folder / "long_b.png", noisy(pixels))
+        self.assertAlmostEqual(self.score(a, b, "mae"), mae(pixels, photo(b)), delta=2e-7)
+
+    def test_large_files(self):
+        noise = np.random.default_rng(3).integers(0, 256, (4800, 4800, 3), np.uint8)
+        a = write_png(self.folder / "large.png", noise)
+        self.assertGreater(a.stat().st_size, 64 << 20)
+        self.assertEqual(self.score(a, a, "mae"), 0.0)
+
+    def test_many_metrics(self):
+        terms = "+".join(["mae"] * 16)
+        losses = [flag for i in range(5) for flag in ("--loss", f"l{i}={terms}")]
+        answer = self.compare_json(self.reference, self.distorted, *losses)
+        self.assertEqual(len(answer["scores"]), 5)
+
+
 class Refusals(CommandTest):
     def refuse(self, path, *says):
         self.assert_not_measured("compare", path, self.distorted, "-m", "mae", says=(f"{path} (reference)", *says))
@@ -119,7 +141,22 @@ class Refusals(CommandTest):
                 + chunk(b"IEND", b"")
             )
             with self.subTest(f"{width}x{height}"):
-                self.refuse(huge)
+                self.refuse(huge, f"is {width}x{height} pixels")
+
+    def test_what_is_no_picture_to_the_command(self):
+        bitmap = self.folder / "picture.bmp"
+        Image.fromarray(self.clean).save(bitmap)
+        done = self.assert_not_measured("compare", bitmap, self.distorted, says="convert it to PNG")
+        self.assertNotIn("raw", done.stderr)
+
+    def test_memory(self):
+        pair = ("compare", self.reference, self.distorted)
+        for flags in (("-m", "flip"), ("-m", "mse", "--gradient", self.folder / "large.npy")):
+            self.assert_not_measured(*pair, *flags, "--memory", "1M", says=("1048576", "--memory"))
+            self.run_ok(*pair, *flags, "--memory", "64MiB")
+        for text in ("lots", "5", "-1", "1e99"):
+            self.assert_not_measured(*pair, "--memory", text, says="--memory")
+        self.assert_not_measured("explain", "--metrics", "flip", "--memory", "1M", says="--memory")
 
     def test_metrics_and_parameters_that_are_not(self):
         pair = ("compare", self.reference, self.distorted)

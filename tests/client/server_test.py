@@ -104,6 +104,9 @@ class WithoutServer(CommandTest):
         self.assert_not_measured("metrics", "--server", "127.0.0.1:1")
 
     def test_addresses_and_flags_that_make_no_sense(self):
+        self.assert_not_measured("metrics", "--weights", "/no/such/folder", says=("--weights", "/no/such/folder"))
+        self.assert_not_measured("metrics", "--server", "a:1", "--memory", "1G", says="--memory")
+        self.assert_not_measured("metrics", "--memory", "1G", environment={"LIKENESS_SERVER": "a:1"}, says="--memory")
         for address in ("localhost", "::1", "::1:50051", "[::1]"):
             self.assert_not_measured("metrics", "--server", address, says="HOST:PORT")
         self.assert_not_measured("metrics", "--server", "a:1", "--local", says="--local")
