@@ -130,7 +130,7 @@ absl::StatusOr<ResolvedMetric> ResolveRequest(absl::Span<const MetricInfo> metri
   }
   const MetricInfo& info = metrics[resolved.index];
   resolved.info = &info;
-  if (!info.unavailable.empty()) return absl::FailedPreconditionError(absl::StrCat(id, ": ", info.unavailable));
+  if (!info.unavailable.empty()) return absl::FailedPreconditionError(info.unavailable);
 
   if (colon == std::string::npos && info.needs_convention) {
     return absl::InvalidArgumentError(absl::StrCat(id, " is experimental and has no default convention; ask for ", id,
@@ -146,7 +146,7 @@ absl::StatusOr<ResolvedMetric> ResolveRequest(absl::Span<const MetricInfo> metri
                                                    "\"; choose one of: ", Names(NamesOf(info.conventions))));
   }
   if (!convention->unavailable.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat(id, ":", convention->name, ": ", convention->unavailable));
+    return absl::FailedPreconditionError(convention->unavailable);
   }
 
   for (const ParameterInfo& parameter : info.parameters) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <variant>
@@ -34,9 +35,9 @@ struct Setting {
 
 std::vector<Setting> SettingsOf(ServerConfig& c) {
   return {
-      {"host", &c.host, "Address to serve on; 0.0.0.0 for every network", 0, 0, {}},
+      {"host", &c.host, "Address to serve on; 0.0.0.0 for every network. IPv6 in brackets: [::1]", 0, 0, {}},
       {"port", &c.port, "Port to serve on; 0 picks a free one and prints it", 0, 65535, {}},
-      {"telemetry_host", &c.telemetry_host, "Address to serve Prometheus telemetry on", 0, 0, {}},
+      {"telemetry_host", &c.telemetry_host, "IPv4 address to serve Prometheus telemetry on", 0, 0, {}},
       {"telemetry_port",
        &c.telemetry_port,
        "Port of /metrics; 0 picks a free one and prints it, -1 turns it off",
@@ -194,7 +195,9 @@ absl::Status ReadValue(const toml::node& node, const Setting& setting, const std
 absl::Status ReadFile(const std::string& path, const std::vector<Setting>& settings) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) {
-    return absl::NotFoundError(absl::StrCat("--config ", path, ": no such file"));
+    return absl::NotFoundError(absl::StrCat("--config is \"", path, "\", which is no file",
+                                            std::filesystem::is_directory(path, error) ? " but a folder" : "",
+                                            "; name a TOML file"));
   }
   toml::table table;
   // toml++ reports by exception unless built without; it must not leave this function.
@@ -220,7 +223,8 @@ std::string FlagOf(const Setting& setting) { return "--" + absl::StrReplaceAll(s
 
 // One pass over the flags. CLI11 writes only those that are given, so the second pass runs on top of the file's values.
 absl::Status ParseFlags(int argc, const char* const* argv, const std::string& program,
-                        const std::vector<Setting>& settings, std::string* config_path, CommandLine* result) {
+                        const std::vector<Setting>& settings, std::optional<std::string>* config_path,
+                        CommandLine* result) {
   CLI::App app("Scores how alike two images are, over gRPC", program);
   app.set_version_flag("--version", BuildInfo());
   app.add_option("--config", *config_path, "TOML file of the settings below, with underscores; flags override it");
@@ -246,16 +250,27 @@ absl::Status ParseFlags(int argc, const char* const* argv, const std::string& pr
 
 absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv, const std::string& program) {
   CommandLine result;
-  std::string config_path;
+  std::optional<std::string> config_path;
   {
     ServerConfig unused;
     RETURN_IF_ERROR(ParseFlags(argc, argv, program, SettingsOf(unused), &config_path, &result));
     if (result.print_and_exit) return result;
   }
   const std::vector<Setting> settings = SettingsOf(result.config);
-  if (!config_path.empty()) RETURN_IF_ERROR(ReadFile(config_path, settings));
+  if (config_path.has_value()) RETURN_IF_ERROR(ReadFile(*config_path, settings));
   RETURN_IF_ERROR(ParseFlags(argc, argv, program, settings, &config_path, &result));
   for (const Setting& setting : settings) RETURN_IF_ERROR(CheckBounds(setting, FlagOf(setting)));
+  const ServerConfig& config = result.config;
+  std::error_code error;
+  if (!config.weights_dir.empty() && !std::filesystem::is_directory(config.weights_dir, error)) {
+    return absl::NotFoundError(absl::StrCat("--weights-dir is \"", config.weights_dir,
+                                            "\", which is no folder; `make weights` fills build/weights"));
+  }
+  // gRPC would take an empty one for every network.
+  if (config.host.empty() || config.telemetry_host.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(config.host.empty() ? "--host" : "--telemetry-host",
+                                                   " is empty; name an address, as in 127.0.0.1"));
+  }
   return result;
 }
 

@@ -98,8 +98,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   builder.RegisterService(impl->service.get());
   impl->grpc_server = builder.BuildAndStart();
   if (impl->grpc_server == nullptr || impl->port == 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot serve on ", address, "; is the port taken? Choose another, or 0 for any free one"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "cannot serve on ", address, ": the port may be taken (choose another, or 0 for any free one), or ",
+        config.host, " may be no address of this machine (an IPv6 address goes in brackets, as in [::1])"));
   }
   impl->grpc_server->GetHealthCheckService()->SetServingStatus(kServiceName, true);
   return std::unique_ptr<Server>(new Server(std::move(impl)));

@@ -187,9 +187,11 @@ absl::StatusOr<int> Telemetry::Expose(const std::string& host, int port) {
     impl_->exposer->RegisterCollectable(impl_->registry);
     if (impl_->devices != nullptr) impl_->exposer->RegisterCollectable(impl_->devices);
     return impl_->exposer->GetListeningPorts().at(0);
-  } catch (const std::exception& problem) {
-    return absl::FailedPreconditionError(absl::StrCat("cannot serve telemetry on ", address, ": ", problem.what(),
-                                                      "; choose another telemetry_port, or -1 for none"));
+  } catch (const std::exception&) {  // its words say nothing of why
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot serve telemetry on ", address,
+                     ": the port may be taken (choose another telemetry_port, 0 for any free one, or -1 for none), or ",
+                     host, " may be no IPv4 address of this machine (telemetry_host)"));
   }
 }
 

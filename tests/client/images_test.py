@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from support import COFFEE, CommandTest, mae, noisy, photo, write_png
+from support import COFFEE, CommandTest, likeness, mae, noisy, photo, write_png
 
 
 class Kinds(CommandTest):
@@ -157,6 +157,15 @@ class Refusals(CommandTest):
         for text in ("lots", "5", "-1", "1e99"):
             self.assert_not_measured(*pair, "--memory", text, says="--memory")
         self.assert_not_measured("explain", "--metrics", "flip", "--memory", "1M", says="--memory")
+
+    def test_missing_weights_are_told_once(self):
+        done = likeness(
+            *("compare", self.reference, self.distorted, "-m", "mae,lpips_squeeze"),
+            environment={"LIKENESS_WEIGHTS": str(self.folder)},
+        )
+        self.assertEqual(done.returncode, 2)
+        said = f"lpips_squeeze was not measured: there is no lpips_squeeze.safetensors in {self.folder}:"
+        self.assertIn(said, done.stderr)
 
     def test_metrics_and_parameters_that_are_not(self):
         pair = ("compare", self.reference, self.distorted)
