@@ -17,6 +17,13 @@ absl::Status BadParameter(absl::string_view message) {
   return WithReason(absl::InvalidArgumentError(message), kBadParameter);
 }
 
+// "DATA_TYPE_UINT8", or the number of a value that this build does not know.
+template <class Enum>
+std::string NameOf(Enum value) {
+  const auto* known = google::protobuf::GetEnumDescriptor<Enum>()->FindValueByNumber(value);
+  return known != nullptr ? known->name() : absl::StrCat(static_cast<int>(value));
+}
+
 absl::StatusOr<PixelType> ToPixelType(v1::DataType type, const std::string& name) {
   switch (type) {
     case v1::DATA_TYPE_UINT8:
@@ -28,8 +35,9 @@ absl::StatusOr<PixelType> ToPixelType(v1::DataType type, const std::string& name
     case v1::DATA_TYPE_FLOAT32:
       return PixelType::kFloat32;
     default:
-      return BadImage(absl::StrCat(name, ".raw.data_type is ", static_cast<int>(type),
-                                   "; it must be uint8, uint16, float16 or float32"));
+      return BadImage(
+          absl::StrCat(name, ".raw.data_type is ", NameOf(type),
+                       "; it must be DATA_TYPE_UINT8, DATA_TYPE_UINT16, DATA_TYPE_FLOAT16 or DATA_TYPE_FLOAT32"));
   }
 }
 
@@ -41,7 +49,7 @@ absl::StatusOr<Layout> ToLayout(v1::Layout layout, const std::string& name) {
     case v1::LAYOUT_CHW:
       return Layout::kChw;
     default:
-      return BadImage(absl::StrCat(name, ".raw.layout is ", static_cast<int>(layout), "; it must be HWC or CHW"));
+      return BadImage(absl::StrCat(name, ".raw.layout is ", NameOf(layout), "; it must be LAYOUT_HWC or LAYOUT_CHW"));
   }
 }
 
@@ -68,7 +76,8 @@ absl::StatusOr<ImageSource> ToSource(const v1::Image& image, const std::string& 
     case v1::Image::SOURCE_NOT_SET:
       break;
   }
-  return BadImage(absl::StrCat(name, " has no image; set raw or encoded"));
+  return BadImage(
+      absl::StrCat(name, " has no image; set raw or encoded", name == "reference" ? ", or reference_id" : ""));
 }
 
 absl::StatusOr<Averaging> ToAveraging(v1::Averaging averaging) {
@@ -79,7 +88,7 @@ absl::StatusOr<Averaging> ToAveraging(v1::Averaging averaging) {
     case v1::AVERAGING_OVER_WEIGHTS:
       return Averaging::kOverWeights;
     default:
-      return BadParameter(absl::StrCat("weights.averaging is ", static_cast<int>(averaging),
+      return BadParameter(absl::StrCat("weights.averaging is ", NameOf(averaging),
                                        "; it must be AVERAGING_OVER_PIXELS or AVERAGING_OVER_WEIGHTS"));
   }
 }
@@ -137,7 +146,7 @@ absl::StatusOr<Precision> FromProto(v1::Precision precision, const std::string& 
     case v1::PRECISION_FAST:
       return Precision::kFast;
     default:
-      return BadParameter(absl::StrCat("precision of ", name, " is ", static_cast<int>(precision),
+      return BadParameter(absl::StrCat("precision of ", name, " is ", NameOf(precision),
                                        "; it must be PRECISION_EXACT or PRECISION_FAST"));
   }
 }
@@ -192,7 +201,7 @@ absl::StatusOr<MetricAsk> FromProto(const v1::MetricRequest& request, const std:
       break;
     default:
       return BadParameter(absl::StrCat("output_type of ", request.metric().empty() ? name : request.metric(), " is ",
-                                       static_cast<int>(request.output_type()),
+                                       NameOf(request.output_type()),
                                        "; it must be DATA_TYPE_FLOAT32 or DATA_TYPE_FLOAT16"));
   }
   return ask;

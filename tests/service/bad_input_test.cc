@@ -74,7 +74,8 @@ TEST_F(BadInputTest, TruncatedAndCorruptFiles) {
 TEST_F(BadInputTest, MissingImage) {
   v1::ScoreRequest request = MakeRequest(good_, good_, {"mae"});
   request.clear_reference();
-  ExpectRefused(request, StatusCode::INVALID_ARGUMENT, "BAD_IMAGE", "reference has no image");
+  ExpectRefused(request, StatusCode::INVALID_ARGUMENT, "BAD_IMAGE",
+                "reference has no image; set raw or encoded, or reference_id");
 }
 
 TEST_F(BadInputTest, SizeMismatch) {
@@ -104,7 +105,8 @@ TEST_F(BadInputTest, DimensionsAndByteCounts) {
   ExpectBadImage(changed([](v1::RawImage& raw) { raw.clear_data(); }), "BAD_IMAGE", "0 bytes");
   ExpectBadImage(changed([](v1::RawImage& raw) { raw.set_channels(0); }), "BAD_IMAGE", "0 channels");
   ExpectBadImage(changed([](v1::RawImage& raw) { raw.set_channels(7); }), "BAD_IMAGE", "7 channels");
-  ExpectBadImage(changed([](v1::RawImage& raw) { raw.clear_data_type(); }), "BAD_IMAGE", "data_type");
+  ExpectBadImage(changed([](v1::RawImage& raw) { raw.clear_data_type(); }), "BAD_IMAGE",
+                 "data_type is DATA_TYPE_UNSPECIFIED; it must be DATA_TYPE_UINT8");
   ExpectBadImage(changed([](v1::RawImage& raw) { raw.set_data_type(static_cast<v1::DataType>(99)); }), "BAD_IMAGE",
                  "99");
   ExpectBadImage(changed([](v1::RawImage& raw) { raw.set_layout(static_cast<v1::Layout>(99)); }), "BAD_IMAGE", "99");
@@ -154,7 +156,8 @@ TEST_F(BadInputTest, BadParameters) {
   ExpectRefused(request, StatusCode::INVALID_ARGUMENT, "BAD_PARAMETER", "has no value");
   request = MakeRequest(good_, good_, {"mae"});
   request.mutable_metrics(0)->set_output_type(v1::DATA_TYPE_UINT8);
-  ExpectRefused(request, StatusCode::INVALID_ARGUMENT, "BAD_PARAMETER", "output_type");
+  ExpectRefused(request, StatusCode::INVALID_ARGUMENT, "BAD_PARAMETER",
+                "output_type of mae is DATA_TYPE_UINT8; it must be DATA_TYPE_FLOAT32");
   request = MakeRequest(good_, good_, {"mae"});
   request.set_alpha_background(1.5);
   ExpectRefused(request, StatusCode::INVALID_ARGUMENT, "BAD_PARAMETER", "alpha_background");
