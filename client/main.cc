@@ -128,11 +128,18 @@ Format FormatOf(const std::string& name) {
 }
 
 CLI::App* AddCompare(CLI::App& app, CompareOptions& options, std::string& format, EngineFlags& flags) {
-  CLI::App* command = app.add_subcommand("compare", "Score how alike two images are; gate on the scores");
-  command->add_option("REFERENCE", options.reference_path, "The image held to be right: PNG, JPEG or WebP")
+  CLI::App* command =
+      app.add_subcommand("compare", "Score how alike two images, or those of two folders, are; gate on the scores");
+  command
+      ->add_option("REFERENCE", options.reference_path,
+                   "The image held to be right, PNG, JPEG or WebP; or a folder of such images")
       ->type_name("FILE")
       ->required();
-  command->add_option("DISTORTED", options.distorted_path, "The image to judge")->type_name("FILE")->required();
+  command
+      ->add_option("DISTORTED", options.distorted_path,
+                   "The image to judge; or a folder whose images have the paths of REFERENCE's but for the extension")
+      ->type_name("FILE")
+      ->required();
 
   const auto once = [&](const char* group, const char* name, auto& value, const char* type, const char* help) {
     command->add_option(name, value, help)->type_name(type)->group(group);
@@ -171,11 +178,13 @@ CLI::App* AddCompare(CLI::App& app, CompareOptions& options, std::string& format
   repeatable(kGateGroup, "--fail-under", options.fail_under, "METRIC=NUMBER", "Fail when the score is below NUMBER");
   repeatable(kGateGroup, "--fail-over", options.fail_over, "METRIC=NUMBER", "Fail when the score is above NUMBER");
   once(kFileGroup, "--map", options.map_path, "FILE",
-       "Write the per-pixel map to this .png (heat map) or .npy (float32). Of several maps, each goes to FILE-METRIC");
+       "Write the per-pixel map to this .png (heat map) or .npy (float32). Of several maps, each goes to FILE-METRIC. "
+       "Of folders: a "
+       "folder for heat maps");
   repeatable(kFileGroup, "--map-scale", options.map_scales, "[METRIC=]LOW,HIGH",
              "Map values that are drawn darkest and brightest; LOW may be above HIGH. Default: the map's own range");
   once(kFileGroup, "--gradient", options.gradient_path, "FILE",
-       "Write d score / d distorted to this .npy, float32 (height, width, channels)");
+       "Write d score / d distorted to this .npy, float32 (height, width, channels). Of folders: a folder for them");
   AddFormat(*command, format, {"text", "json", "csv"});
   AddEngineFlags(*command, flags);
   command->footer("Exit code: 0 measured and every gate passed, 1 measured and a gate failed, 2 could not measure.");

@@ -1,30 +1,24 @@
 #include "client/cli/compare.h"
 
 #include <algorithm>
-#include <cmath>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "client/cli/diagnostics.h"
 #include "client/cli/exit_code.h"
-#include "client/cli/loss.h"
+#include "client/cli/folders.h"
+#include "client/cli/job.h"
 #include "client/cli/numbers.h"
 #include "client/cli/output_files.h"
-#include "client/cli/request.h"
 #include "client/client.h"
 #include "kernels/base/status_macros.h"
 
 namespace likeness::cli {
 namespace {
-
-constexpr char kEverything[] = "all";
-
-struct NamedScale {
-  std::string metric;  // empty: every map
-  MapScale scale;
-};
 
 // Where the outputs of one metric go; empty: it has none.
 struct OutputPaths {
@@ -32,191 +26,20 @@ struct OutputPaths {
   std::string gradient;
 };
 
-// What the flags say, understood.
-struct Job {
-  std::vector<Asked> asked;
-  std::vector<OutputPaths> outputs;  // of each
-  std::vector<Gate> gates;
-  std::vector<NamedScale> scales;
-
-  std::vector<std::string> names() const {
-    std::vector<std::string> names;
-    for (const Asked& one : asked) names.push_back(one.name);
-    return names;
-  }
-};
-
-absl::StatusOr<NamedScale> ParseScale(const std::string& text) {
-  const std::size_t equals = text.find('=');
-  NamedScale named;
-  if (equals != std::string::npos) named.metric = text.substr(0, equals);
-  const std::vector<std::string> ends = absl::StrSplit(text.substr(equals == std::string::npos ? 0 : equals + 1), ',');
-  if (ends.size() != 2) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--map-scale is \"", text, "\"; must be LOW,HIGH or METRIC=LOW,HIGH, as in ssim=1,0"));
-  }
-  ASSIGN_OR_RETURN(named.scale.low, ParseNumber(ends[0], "the first number of --map-scale"));
-  ASSIGN_OR_RETURN(named.scale.high, ParseNumber(ends[1], "the second number of --map-scale"));
-  if (!std::isfinite(named.scale.low) || !std::isfinite(named.scale.high)) {
-    return absl::InvalidArgumentError(absl::StrCat("--map-scale is \"", text, "\"; both ends must be finite"));
-  }
-  return named;
-}
-
-// The metrics to measure beside the losses: those asked for; else those that a gate is about; else, where there is no
-// loss, two that everybody knows.
-absl::StatusOr<std::vector<std::string>> ChooseNames(const CompareOptions& options, const std::vector<Gate>& gates,
-                                                     const std::vector<Asked>& losses,
-                                                     const v1::ListMetricsResponse& listed) {
-  ASSIGN_OR_RETURN(std::vector<std::string> names, SplitMetricNames(options.metrics));
-  if (names.empty()) {
-    for (const Gate& gate : gates) {
-      const bool is_loss =
-          std::any_of(losses.begin(), losses.end(), [&](const Asked& loss) { return loss.name == gate.metric; });
-      if (!is_loss && std::find(names.begin(), names.end(), gate.metric) == names.end()) names.push_back(gate.metric);
-    }
-  }
-  if (names.empty() && losses.empty()) return std::vector<std::string>{"psnr", "ssim"};
-  const auto everything = std::find(names.begin(), names.end(), kEverything);
-  if (everything == names.end()) return names;
-
-  names.erase(everything);
-  for (const v1::MetricInfo& metric : listed.metrics()) {
-    if (std::find(names.begin(), names.end(), metric.id()) != names.end()) continue;
-    if (metric.needs_convention()) {
-      Tell(absl::StrCat("left out ", metric.id(), ": it must be asked for as ", metric.id(), ":",
-                        metric.conventions(0).name()));
-    } else if (metric.unavailable().empty()) {
-      names.push_back(metric.id());
-    } else {
-      Tell(absl::StrCat("left out ", metric.id(), ": ", metric.unavailable()));
-    }
-  }
-  return names;
-}
-
-absl::StatusOr<std::vector<Asked>> ParseLosses(const std::vector<std::string>& texts,
-                                               const v1::ListMetricsResponse& listed) {
-  std::vector<Asked> losses;
-  for (const std::string& text : texts) {
-    ASSIGN_OR_RETURN(Asked loss, ParseLoss(text));
-    const bool twice =
-        std::any_of(losses.begin(), losses.end(), [&](const Asked& other) { return other.name == loss.name; });
-    if (twice || loss.name == kEverything || FindMetric(listed, loss.name) != nullptr) {
-      return absl::InvalidArgumentError(absl::StrCat("--loss ", loss.name, ": the name is taken by ",
-                                                     twice ? "another loss" : "a metric", "; choose another"));
-    }
-    losses.push_back(std::move(loss));
-  }
-  return losses;
-}
-
-// Asks for the precision that the flags want, and for the maps and gradients that the metric, or all terms of the loss,
-// have.
-absl::Status SetOutputs(const CompareOptions& options, const v1::ListMetricsResponse& listed, Asked& asked) {
-  std::vector<std::string> metrics;
-  if (asked.request.terms().empty()) metrics.push_back(asked.request.metric());
-  for (const v1::Term& term : asked.request.terms()) metrics.push_back(term.metric());
-  bool has_map = true;
-  bool has_gradient = true;
-  for (const std::string& name : metrics) {
-    const v1::MetricInfo* metric = FindMetric(listed, name);
-    if (metric == nullptr) return NoSuchMetric(listed, name);
-    has_map = has_map && metric->has_map();
-    has_gradient = has_gradient && metric->has_gradient();
-  }
-  if (options.fast) asked.request.set_precision(v1::PRECISION_FAST);
-  asked.request.set_want_map(!options.map_path.empty() && has_map);
-  asked.request.set_want_gradient(!options.gradient_path.empty() && has_gradient);
-  if (!options.map_path.empty() && !has_map) Tell(absl::StrCat(asked.name, " has no map; none is written"));
-  if (!options.gradient_path.empty() && !has_gradient) {
-    Tell(absl::StrCat(asked.name, " has no gradient; none is written"));
-  }
-  return absl::OkStatus();
-}
-
-// The flags' own paths where one metric writes, else a path for each.
-std::vector<OutputPaths> ChoosePaths(const CompareOptions& options, const std::vector<Asked>& asked) {
-  const auto path_of = [&](const std::string& flag, const Asked& one, bool (v1::MetricRequest::*wants)() const) {
+// Of each metric: these paths where one metric writes, else a path for each.
+std::vector<OutputPaths> PathsOf(const Job& job, const std::string& map_path, const std::string& gradient_path) {
+  const auto path_of = [&](const std::string& path, const Asked& one, bool (v1::MetricRequest::*wants)() const) {
     if (!(one.request.*wants)()) return std::string();
     const auto count =
-        std::count_if(asked.begin(), asked.end(), [&](const Asked& other) { return (other.request.*wants)(); });
-    return count > 1 ? PathOfMetric(flag, one.name) : flag;
+        std::count_if(job.asked.begin(), job.asked.end(), [&](const Asked& other) { return (other.request.*wants)(); });
+    return count > 1 ? PathOfMetric(path, one.name) : path;
   };
   std::vector<OutputPaths> outputs;
-  for (const Asked& one : asked) {
-    outputs.push_back({path_of(options.map_path, one, &v1::MetricRequest::want_map),
-                       path_of(options.gradient_path, one, &v1::MetricRequest::want_gradient)});
+  for (const Asked& one : job.asked) {
+    outputs.push_back({path_of(map_path, one, &v1::MetricRequest::want_map),
+                       path_of(gradient_path, one, &v1::MetricRequest::want_gradient)});
   }
   return outputs;
-}
-
-absl::StatusOr<Job> MakeJob(const CompareOptions& options, const v1::ListMetricsResponse& listed) {
-  Job job;
-  for (const std::string& text : options.fail_under) {
-    ASSIGN_OR_RETURN(Gate gate, ParseGate(Gate::Kind::kFailUnder, text));
-    job.gates.push_back(std::move(gate));
-  }
-  for (const std::string& text : options.fail_over) {
-    ASSIGN_OR_RETURN(Gate gate, ParseGate(Gate::Kind::kFailOver, text));
-    job.gates.push_back(std::move(gate));
-  }
-  for (const std::string& text : options.map_scales) {
-    ASSIGN_OR_RETURN(NamedScale scale, ParseScale(text));
-    job.scales.push_back(std::move(scale));
-  }
-  ASSIGN_OR_RETURN(const std::vector<Asked> losses, ParseLosses(options.losses, listed));
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, ChooseNames(options, job.gates, losses, listed));
-  for (const std::string& name : names) {
-    Asked& one = job.asked.emplace_back();
-    one.name = name;
-    one.request.set_metric(name);
-  }
-  job.asked.insert(job.asked.end(), losses.begin(), losses.end());
-  for (Asked& one : job.asked) RETURN_IF_ERROR(SetOutputs(options, listed, one));
-  job.outputs = ChoosePaths(options, job.asked);
-  for (const std::string& text : options.parameters) RETURN_IF_ERROR(SetParameter(text, listed, job.asked));
-  return job;
-}
-
-// A gate, a scale or an output file that nothing answers to is a mistake in the command line, and a gate that is never
-// looked at would be a pass that nobody measured.
-absl::Status CheckJob(const Job& job, const CompareOptions& options, const v1::ListMetricsResponse& listed) {
-  const std::vector<std::string> names = job.names();
-  const auto is_measured = [&](const std::string& name) {
-    return std::any_of(names.begin(), names.end(),
-                       [&](const std::string& asked) { return NameMeans(name, asked, names); });
-  };
-  for (const Gate& gate : job.gates) {
-    if (!is_measured(gate.metric)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(gate.Flag(), ": ", gate.metric, " is not measured; add it to --metric or --loss"));
-    }
-    const v1::MetricInfo* metric = FindMetric(listed, gate.metric);
-    const bool under = gate.kind == Gate::Kind::kFailUnder;
-    if (metric != nullptr &&
-        metric->direction() == (under ? v1::DIRECTION_LOWER_IS_BETTER : v1::DIRECTION_HIGHER_IS_BETTER)) {
-      Tell(absl::StrCat("note: ", gate.Flag(), " fails the better images: ", under ? "lower" : "higher", " ",
-                        metric->id(), " is better"));
-    }
-  }
-  for (const NamedScale& scale : job.scales) {
-    if (!scale.metric.empty() && !is_measured(scale.metric)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--map-scale ", scale.metric, ": not measured; add it to --metric or --loss"));
-    }
-  }
-  const auto none = [&](bool (v1::MetricRequest::*wants)() const) {
-    return std::none_of(job.asked.begin(), job.asked.end(), [&](const Asked& one) { return (one.request.*wants)(); });
-  };
-  if (!options.map_path.empty() && none(&v1::MetricRequest::want_map)) {
-    return absl::InvalidArgumentError("--map: none of the metrics has a map; `likeness metrics` shows which do");
-  }
-  if (!options.gradient_path.empty() && none(&v1::MetricRequest::want_gradient)) {
-    return absl::InvalidArgumentError(
-        "--gradient: none of the metrics has a gradient; `likeness metrics` shows which do");
-  }
-  return absl::OkStatus();
 }
 
 absl::Status CheckExtensions(const CompareOptions& options) {
@@ -235,16 +58,32 @@ absl::Status CheckExtensions(const CompareOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status CheckOutputs(const Job& job, const CompareOptions& options) {
+absl::Status CheckOutputs(const std::vector<OutputPaths>& outputs, const CompareOptions& options) {
   std::vector<NamedFile> read = {{"REFERENCE", options.reference_path}, {"DISTORTED", options.distorted_path}};
   if (!options.weights.mask_path.empty()) read.push_back({"--mask", options.weights.mask_path});
   for (const std::string& region : options.weights.regions) read.push_back({"--region", RegionPath(region)});
   std::vector<NamedFile> written;
-  for (const OutputPaths& paths : job.outputs) {
+  for (const OutputPaths& paths : outputs) {
     if (!paths.map.empty()) written.push_back({"--map", paths.map});
     if (!paths.gradient.empty()) written.push_back({"--gradient", paths.gradient});
   }
   return CheckApart(read, written);
+}
+
+// Of two folders, whose maps and gradients go to folders.
+absl::Status CheckFolders(const CompareOptions& options) {
+  std::vector<std::string> read = {options.reference_path, options.distorted_path};
+  if (!options.weights.mask_path.empty()) read.push_back(options.weights.mask_path);
+  for (const std::string& region : options.weights.regions) read.push_back(RegionPath(region));
+  for (const auto& [flag, folder] : {std::pair("--map", options.map_path), {"--gradient", options.gradient_path}}) {
+    for (const std::string& path : read) {
+      if (!folder.empty()) RETURN_IF_ERROR(CheckApartFrom(path, flag, folder));
+    }
+  }
+  if (!options.map_scales.empty() && options.map_path.empty()) {
+    return absl::InvalidArgumentError("--map-scale is of heat maps; name the folder to write them to by --map");
+  }
+  return absl::OkStatus();
 }
 
 // A scale given for this metric, else one given for all, else the map's own range.
@@ -259,96 +98,189 @@ MapScale ChooseScale(const std::vector<NamedScale>& scales, const std::string& a
   return FullScale(map);
 }
 
-absl::Status WriteOutputs(const Job& job, Report& report) {
-  for (std::size_t i = 0; i < job.asked.size(); ++i) {
-    Outcome& outcome = report.outcomes[i];
-    if (!outcome.status.ok()) continue;
-    v1::MetricResult& result = outcome.result;
-    const auto& [map_path, gradient_path] = job.outputs[i];
-    if (!map_path.empty()) {
-      MapFile file{map_path, std::nullopt};
-      if (HasExtension(file.path, ".png")) {
-        file.scale = ChooseScale(job.scales, outcome.asked, job.names(), result.map());
-        RETURN_IF_ERROR(WriteHeatMap(result.map(), *file.scale, file.path));
-        Tell(absl::StrCat("wrote ", file.path, ": ", outcome.asked, ", dark ", FormatNumber(file.scale->low),
-                          " to bright ", FormatNumber(file.scale->high)));
-      } else {
-        RETURN_IF_ERROR(WriteNpy(result.map(), file.path));
-      }
-      outcome.map = std::move(file);
-      result.mutable_map()->clear_data();
+// Writes the map and the gradient of one metric; `outcome` then has their places instead.
+absl::Status WriteOutput(const Job& job, const OutputPaths& paths, Outcome& outcome) {
+  v1::MetricResult& result = outcome.result;
+  if (!paths.map.empty()) {
+    MapFile file{paths.map, std::nullopt};
+    if (HasExtension(file.path, ".png")) {
+      file.scale = ChooseScale(job.scales, outcome.asked, job.names(), result.map());
+      RETURN_IF_ERROR(WriteHeatMap(result.map(), *file.scale, file.path));
+    } else {
+      RETURN_IF_ERROR(WriteNpy(result.map(), file.path));
     }
-    if (!gradient_path.empty()) {
-      RETURN_IF_ERROR(WriteNpy(result.gradient(), gradient_path));
-      outcome.gradient_path = gradient_path;
-      result.clear_gradient();
-    }
+    outcome.map = std::move(file);
+    result.mutable_map()->clear_data();
+  }
+  if (!paths.gradient.empty()) {
+    RETURN_IF_ERROR(WriteNpy(result.gradient(), paths.gradient));
+    outcome.gradient_path = paths.gradient;
+    result.clear_gradient();
   }
   return absl::OkStatus();
 }
 
 // Messages name an image by its field of the request; the user knows it by its file.
-absl::Status WithPaths(const absl::Status& status, const CompareOptions& options) {
+absl::Status WithPaths(const absl::Status& status, const FilePair& pair, const PixelWeightsOptions& weights) {
   std::vector<std::pair<std::string, std::string>> names = {
-      {"reference", absl::StrCat(options.reference_path, " (reference)")},
-      {"distorted", absl::StrCat(options.distorted_path, " (distorted)")},
-      {"weights.mask", absl::StrCat(options.weights.mask_path, " (mask)")}};
-  for (std::size_t i = 0; i < options.weights.regions.size(); ++i) {
+      {"reference", absl::StrCat(pair.reference_path, " (reference)")},
+      {"distorted", absl::StrCat(pair.distorted_path, " (distorted)")},
+      {"weights.mask", absl::StrCat(weights.mask_path, " (mask)")}};
+  for (std::size_t i = 0; i < weights.regions.size(); ++i) {
     names.emplace_back(absl::StrCat("weights.regions[", i, "].mask"),
-                       absl::StrCat(RegionPath(options.weights.regions[i]), " (region)"));
+                       absl::StrCat(RegionPath(weights.regions[i]), " (region)"));
   }
   return absl::Status(status.code(), absl::StrReplaceAll(status.message(), names));
 }
 
-absl::StatusOr<Report> Measure(Engine& engine, const CompareOptions& options) {
-  RETURN_IF_ERROR(CheckExtensions(options));
-  v1::ScoreRequest request;
-  // Before the server is asked for anything: the commonest mistake is a wrong path.
-  ASSIGN_OR_RETURN(*request.mutable_reference(), client::ImageFromFile(options.reference_path));
-  ASSIGN_OR_RETURN(*request.mutable_distorted(), client::ImageFromFile(options.distorted_path));
-  if (options.alpha_background.has_value()) request.set_alpha_background(*options.alpha_background);
-  if (!options.weights.empty()) {
-    ASSIGN_OR_RETURN(*request.mutable_weights(), ReadPixelWeights(options.weights));
+absl::Status ReadPair(const FilePair& pair, v1::ScoreRequest& request) {
+  if (pair.reference_path.empty()) return absl::NotFoundError(absl::StrCat(pair.distorted_path, " has no reference"));
+  if (pair.distorted_path.empty()) {
+    return absl::NotFoundError(absl::StrCat("nothing was found to compare with ", pair.reference_path));
   }
+  ASSIGN_OR_RETURN(*request.mutable_reference(), client::ImageFromFile(pair.reference_path));
+  ASSIGN_OR_RETURN(*request.mutable_distorted(), client::ImageFromFile(pair.distorted_path));
+  return absl::OkStatus();
+}
 
-  ASSIGN_OR_RETURN(const v1::ListMetricsResponse listed, engine.ListMetrics());
-  ASSIGN_OR_RETURN(const Job job, MakeJob(options, listed));
-  RETURN_IF_ERROR(CheckJob(job, options, listed));
-  RETURN_IF_ERROR(CheckOutputs(job, options));
-  for (const Asked& one : job.asked) *request.add_metrics() = one.request;
-  absl::StatusOr<v1::ScoreResponse> scored = engine.Score(request);
-  if (!scored.ok()) return WithPaths(scored.status(), options);
-  v1::ScoreResponse& response = *scored;
+// What counts for all pairs, but for the metrics.
+absl::Status ReadWeights(const CompareOptions& options, v1::ScoreRequest& request) {
+  if (options.alpha_background.has_value()) request.set_alpha_background(*options.alpha_background);
+  if (options.weights.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(*request.mutable_weights(), ReadPixelWeights(options.weights));
+  return absl::OkStatus();
+}
 
+// With as many outcomes as metrics, whose results are `response`'s; of a pair that failed `status` is that of all.
+Report MakeReport(const Job& job, const FilePair& pair, const absl::Status& status, v1::ScoreResponse response) {
   Report report;
-  report.reference_path = options.reference_path;
-  report.distorted_path = options.distorted_path;
+  report.name = pair.name;
+  report.reference_path = pair.reference_path;
+  report.distorted_path = pair.distorted_path;
   report.provenance = response.provenance();
   const std::vector<std::string> names = job.names();
   for (std::size_t i = 0; i < names.size(); ++i) {
     Outcome& outcome = report.outcomes.emplace_back();
     outcome.asked = names[i];
-    outcome.result = std::move(*response.mutable_results(static_cast<int>(i)));
-    outcome.status = client::MetricStatus(outcome.result);
+    outcome.status = status;
+    if (status.ok()) {
+      outcome.result = std::move(*response.mutable_results(static_cast<int>(i)));
+      outcome.status = client::MetricStatus(outcome.result);
+    }
     for (const Gate& gate : job.gates) {
       if (NameMeans(gate.metric, names[i], names)) outcome.gates.push_back(gate);
     }
   }
-  RETURN_IF_ERROR(WriteOutputs(job, report));
   return report;
 }
 
+absl::StatusOr<Report> MeasureFiles(Engine& engine, const CompareOptions& options) {
+  RETURN_IF_ERROR(CheckExtensions(options));
+  const FilePair pair{"", options.reference_path, options.distorted_path};
+  v1::ScoreRequest request;
+  // Before the server is asked for anything: the commonest mistake is a wrong path.
+  RETURN_IF_ERROR(ReadPair(pair, request));
+  RETURN_IF_ERROR(ReadWeights(options, request));
+  ASSIGN_OR_RETURN(const v1::ListMetricsResponse listed, engine.ListMetrics());
+  ASSIGN_OR_RETURN(const Job job, MakeJob(options, listed));
+  const std::vector<OutputPaths> outputs = PathsOf(job, options.map_path, options.gradient_path);
+  RETURN_IF_ERROR(CheckOutputs(outputs, options));
+  for (const Asked& one : job.asked) *request.add_metrics() = one.request;
+  absl::StatusOr<v1::ScoreResponse> response = engine.Score(request);
+  if (!response.ok()) return WithPaths(response.status(), pair, options.weights);
+  Report report = MakeReport(job, pair, absl::OkStatus(), *std::move(response));
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    Outcome& outcome = report.outcomes[i];
+    if (!outcome.status.ok()) continue;
+    RETURN_IF_ERROR(WriteOutput(job, outputs[i], outcome));
+    if (!outcome.map.has_value() || !outcome.map->scale.has_value()) continue;
+    Tell(absl::StrCat("wrote ", outcome.map->path, ": ", outcome.asked, ", dark ",
+                      FormatNumber(outcome.map->scale->low), " to bright ", FormatNumber(outcome.map->scale->high)));
+  }
+  return report;
+}
+
+// Files of a folder's structure below another folder.
+absl::Status MakeFolderOf(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
+  return error ? absl::ErrnoToStatus(error.value(), absl::StrCat("cannot make a folder for ", path)) : absl::OkStatus();
+}
+
+// A file that cannot be written leaves its metric without a measurement, as a gate without its picture would be.
+void WritePair(const Job& job, const CompareOptions& options, Report& report) {
+  const auto below = [&](const std::string& folder, const char* extension) {
+    return folder.empty() ? folder : absl::StrCat(folder, "/", report.name, extension);
+  };
+  const std::vector<OutputPaths> outputs =
+      PathsOf(job, below(options.map_path, ".png"), below(options.gradient_path, ".npy"));
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    Outcome& outcome = report.outcomes[i];
+    for (const std::string& path : {outputs[i].map, outputs[i].gradient}) {
+      if (outcome.status.ok() && !path.empty()) outcome.status = MakeFolderOf(path);
+    }
+    if (outcome.status.ok()) outcome.status = WriteOutput(job, outputs[i], outcome);
+  }
+}
+
+absl::StatusOr<FolderReport> MeasureFolders(Engine& engine, const CompareOptions& options) {
+  RETURN_IF_ERROR(CheckFolders(options));
+  ASSIGN_OR_RETURN(const std::vector<FilePair> pairs, PairFiles(options.reference_path, options.distorted_path));
+  v1::ScoreRequest common;
+  RETURN_IF_ERROR(ReadWeights(options, common));
+  ASSIGN_OR_RETURN(const v1::ListMetricsResponse listed, engine.ListMetrics());
+  ASSIGN_OR_RETURN(const Job job, MakeJob(options, listed));
+  for (const Asked& one : job.asked) *common.add_metrics() = one.request;
+
+  FolderReport report;
+  report.reference_path = options.reference_path;
+  report.distorted_path = options.distorted_path;
+  report.pairs.resize(pairs.size());
+  std::size_t sent = 0;
+  // On a thread of its own; each pair is reported either here or by `answer`.
+  const auto next = [&](v1::ScoreRequest& request) {
+    while (sent < pairs.size()) {
+      const std::size_t i = sent++;
+      request = common;
+      request.set_request_id(absl::StrCat(i));
+      const absl::Status read = ReadPair(pairs[i], request);
+      if (read.ok()) return true;
+      report.pairs[i] = MakeReport(job, pairs[i], read, v1::ScoreResponse());
+    }
+    return false;
+  };
+  const auto answer = [&](v1::ScoreResponse response) {
+    std::size_t i = 0;
+    if (!absl::SimpleAtoi(response.request_id(), &i) || i >= pairs.size()) return;
+    const absl::Status status = WithPaths(client::PairStatus(response), pairs[i], options.weights);
+    report.pairs[i] = MakeReport(job, pairs[i], status, std::move(response));
+    WritePair(job, options, report.pairs[i]);
+    if (status.ok()) report.provenance = report.pairs[i].provenance;
+  };
+  RETURN_IF_ERROR(engine.ScorePairs(pairs.size(), next, answer));
+  return report;
+}
+
+// Tells what is wrong with a pair, one line for all metrics where they share it.
 int Judge(const Report& report) {
+  const std::string of_pair = report.name.empty() ? "" : absl::StrCat(report.name, ": ");
+  const absl::Status& first = report.outcomes.front().status;
+  if (!report.name.empty() && !first.ok() &&
+      std::all_of(report.outcomes.begin(), report.outcomes.end(),
+                  [&](const Outcome& outcome) { return outcome.status == first; })) {
+    Tell(absl::StrCat(of_pair, "not measured: ", first.message()));
+    return kNotMeasured;
+  }
   int code = kPassed;
   for (const Outcome& outcome : report.outcomes) {
     if (!outcome.status.ok()) {
-      Tell(absl::StrCat(outcome.asked, " was not measured: ", outcome.status.message()));
+      Tell(absl::StrCat(of_pair, outcome.asked, " was not measured: ", outcome.status.message()));
       code = kNotMeasured;
       continue;
     }
     for (const Gate& gate : outcome.gates) {
       if (gate.Passes(outcome.result.score())) continue;
-      Tell(absl::StrCat(outcome.asked, " is ", FormatNumber(outcome.result.score()),
+      Tell(absl::StrCat(of_pair, outcome.asked, " is ", FormatNumber(outcome.result.score()),
                         gate.kind == Gate::Kind::kFailUnder ? ", below " : ", above ", FormatNumber(gate.limit), " (",
                         gate.Flag(), ")"));
       code = std::max<int>(code, kOverTheLine);
@@ -357,10 +289,19 @@ int Judge(const Report& report) {
   return code;
 }
 
+int CompareFolders(Engine& engine, const CompareOptions& options) {
+  const absl::StatusOr<FolderReport> report = MeasureFolders(engine, options);
+  if (!report.ok()) return Fail(report.status());
+  int code = kPassed;
+  for (const Report& pair : report->pairs) code = std::max(code, Judge(pair));
+  return Print(FormatReport(*report, options.format), code);
+}
+
 }  // namespace
 
 int RunCompare(Engine& engine, const CompareOptions& options) {
-  absl::StatusOr<Report> report = Measure(engine, options);
+  if (IsFolder(options.reference_path) || IsFolder(options.distorted_path)) return CompareFolders(engine, options);
+  const absl::StatusOr<Report> report = MeasureFiles(engine, options);
   if (!report.ok()) return Fail(report.status());
   const int code = Judge(*report);
   return Print(FormatReport(*report, options.format), code);

@@ -1,4 +1,4 @@
-// `likeness compare`: scores one pair of files and judges the scores.
+// `likeness compare`: scores a pair of files, or the pairs of two folders, and judges the scores.
 #pragma once
 
 #include <optional>

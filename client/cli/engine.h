@@ -2,7 +2,9 @@
 // that everything else of the command is written once.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,6 +21,11 @@ class Engine {
   virtual absl::StatusOr<v1::ListMetricsResponse> ListMetrics() = 0;
   // Results are in the order of the request's metrics; each can fail alone.
   virtual absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request) = 0;
+  // Scores `count` pairs, many at a time. `next` fills a request with a request_id of its own, or returns false when
+  // there are no more; `answer` gets every response, in any order, with the code of a pair that failed as a whole. Each
+  // is called by one thread at a time, and they may run side by side.
+  virtual absl::Status ScorePairs(std::size_t count, const std::function<bool(v1::ScoreRequest& request)>& next,
+                                  const std::function<void(v1::ScoreResponse response)>& answer) = 0;
 };
 
 struct LocalOptions {

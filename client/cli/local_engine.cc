@@ -7,10 +7,14 @@
 #include <fstream>
 #include <limits>
 #include <system_error>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "client/cli/engine.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/scorer.h"
@@ -64,22 +68,62 @@ class LocalEngine : public Engine {
   }
 
   absl::StatusOr<v1::ScoreResponse> Score(const v1::ScoreRequest& request) override {
-    server::PairWork work(&pipeline_.budget());
-    RETURN_IF_ERROR(WithReasonInText(server::FromProto(request, work)));
-    work.cancelled = std::make_shared<std::atomic<bool>>(false);
-    absl::Notification done;
-    work.done = [&done] { done.Notify(); };
-    RETURN_IF_ERROR(WithReasonInText(pipeline_.Start(work)));
-    done.WaitForNotification();
-    RETURN_IF_ERROR(WithReasonInText(work.status));
-
     v1::ScoreResponse response;
-    server::ToProto(request, work, &response);
-    *response.mutable_provenance() = server::ProvenanceOf(*scorer_);
+    RETURN_IF_ERROR(WithReasonInText(ScoreInto(request, &response)));
     return response;
   }
 
+  absl::Status ScorePairs(std::size_t count, const std::function<bool(v1::ScoreRequest& request)>& next,
+                          const std::function<void(v1::ScoreResponse response)>& answer) override {
+    absl::Mutex sending, answering;
+    const auto call = [&] {
+      while (true) {
+        v1::ScoreRequest request;
+        {
+          absl::MutexLock lock(&sending);
+          if (!next(request)) return;
+        }
+        v1::ScoreResponse response;
+        absl::Status status = ScoreInto(request, &response);
+        // Without room beside the others a pair waits for them; one that has none by itself is not called busy.
+        for (; server::ReasonOf(status) == server::kServerBusy; status = ScoreInto(request, &response)) {
+          absl::SleepFor(server::RetryDelayOf(status));
+        }
+        if (!status.ok()) {
+          status = WithReasonInText(status);
+          response.set_request_id(request.request_id());
+          response.set_code(status.raw_code());
+          response.set_message(std::string(status.message()));
+        }
+        absl::MutexLock lock(&answering);
+        answer(std::move(response));
+      }
+    };
+    std::vector<std::thread> callers(std::min<std::size_t>(count, kCallers));
+    for (std::thread& caller : callers) caller = std::thread(call);
+    for (std::thread& caller : callers) caller.join();
+    return absl::OkStatus();
+  }
+
  private:
+  // Enough to have files decoded and others waiting while a batch is scored.
+  static constexpr std::size_t kCallers = 8;
+
+  // Thread safe.
+  absl::Status ScoreInto(const v1::ScoreRequest& request, v1::ScoreResponse* response) {
+    server::PairWork work(&pipeline_.budget());
+    RETURN_IF_ERROR(server::FromProto(request, work));
+    work.cancelled = std::make_shared<std::atomic<bool>>(false);
+    absl::Notification done;
+    work.done = [&done] { done.Notify(); };
+    RETURN_IF_ERROR(pipeline_.Start(work));
+    done.WaitForNotification();
+    RETURN_IF_ERROR(work.status);
+    server::ToProto(request, work, response);
+    *response->mutable_provenance() = server::ProvenanceOf(*scorer_);
+    return absl::OkStatus();
+  }
+
   static absl::Status WithReasonInText(const absl::Status& status) {
     const std::string reason = server::ReasonOf(status);
     if (reason.empty()) return status;

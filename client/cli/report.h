@@ -32,14 +32,27 @@ struct Outcome {
 };
 
 struct Report {
+  std::string name;  // of one pair of many; else empty
   std::string reference_path;
   std::string distorted_path;
   v1::Provenance provenance;
   std::vector<Outcome> outcomes;
+
+  bool gated() const;   // a gate is about one of its metrics
+  bool passed() const;  // no gate failed, and what they are about was measured
+};
+
+// The pairs of two folders.
+struct FolderReport {
+  std::string reference_path;
+  std::string distorted_path;
+  v1::Provenance provenance;
+  std::vector<Report> pairs;  // with the same metrics asked for, in the order of their names
 };
 
 // Ends with a newline. The JSON object is documented in docs/cli.md; its "version" changes when a reader must.
 std::string FormatReport(const Report& report, Format format);
+std::string FormatReport(const FolderReport& report, Format format);
 
 // "lower_is_better", "higher_is_better", "zero_is_best"; "unspecified" of a loss whose terms disagree.
 std::string DirectionName(v1::Direction direction);

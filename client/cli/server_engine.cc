@@ -9,8 +9,8 @@ namespace {
 
 class ServerEngine : public Engine {
  public:
-  ServerEngine(std::string address, std::unique_ptr<client::Client> client)
-      : address_(std::move(address)), client_(std::move(client)) {}
+  ServerEngine(std::string address, absl::Duration timeout, std::unique_ptr<client::Client> client)
+      : address_(std::move(address)), timeout_(timeout), client_(std::move(client)) {}
 
   absl::StatusOr<v1::ListMetricsResponse> ListMetrics() override { return Explain(client_->ListMetrics()); }
 
@@ -18,12 +18,26 @@ class ServerEngine : public Engine {
     return Explain(client_->Score(request));
   }
 
+  // On average each pair has as long as a single one.
+  absl::Status ScorePairs(std::size_t count, const std::function<bool(v1::ScoreRequest& request)>& next,
+                          const std::function<void(v1::ScoreResponse response)>& answer) override {
+    const auto with_reason = [&](v1::ScoreResponse response) {
+      if (!response.reason().empty()) absl::StrAppend(response.mutable_message(), " [", response.reason(), "]");
+      answer(std::move(response));
+    };
+    return Explain(client_->ScoreStream(next, with_reason, timeout_ * static_cast<double>(count)));
+  }
+
  private:
-  // Says which server, and for a server that is not there what to do about it.
   template <typename T>
   absl::StatusOr<T> Explain(absl::StatusOr<T> answer) const {
     if (answer.ok()) return answer;
-    const absl::Status& status = answer.status();
+    return Explain(answer.status());
+  }
+
+  // Says which server, and for a server that is not there what to do about it.
+  absl::Status Explain(const absl::Status& status) const {
+    if (status.ok()) return status;
     const std::string reason = client::ErrorReason(status);
     std::string message = absl::StrCat("server ", address_, ": ", status.message());
     if (!reason.empty()) absl::StrAppend(&message, " [", reason, "]");
@@ -35,6 +49,7 @@ class ServerEngine : public Engine {
   }
 
   const std::string address_;
+  const absl::Duration timeout_;
   const std::unique_ptr<client::Client> client_;
 };
 
@@ -46,7 +61,7 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeServerEngine(const std::string& addr
   options.timeout = timeout;
   auto client = client::Client::Create(options);
   if (!client.ok()) return client.status();
-  return std::make_unique<ServerEngine>(address, *std::move(client));
+  return std::make_unique<ServerEngine>(address, timeout, *std::move(client));
 }
 
 }  // namespace likeness::cli

@@ -46,8 +46,8 @@ def image(source):
     array = np.asarray(source)
     if array.ndim not in (2, 3) or array.dtype not in _TYPES:
         raise TypeError(
-            f"an image of shape {array.shape} and type {array.dtype}; it must have 2 or 3 axes (height, width, channels) "
-            f"and be {', '.join(map(str, _TYPES))}, or the bytes of a file"
+            f"an image of shape {array.shape} and type {array.dtype}; it must have 2 or 3 axes (height, width, "
+            f"channels) and be {', '.join(map(str, _TYPES))}, or the bytes of a file"
         )
     height, width, channels = array.shape if array.ndim == 3 else (*array.shape, 1)
     data = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()

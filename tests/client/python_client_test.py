@@ -43,7 +43,8 @@ class PythonClient(CommandTest):
         assert code == 0, f"the server ended with {code}"
 
     def examples(self):
-        return [text.replace("localhost:50051", self.address) for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)]
+        blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+        return [text.replace("localhost:50051", self.address) for text in blocks]
 
     def run_example(self, text):
         paths = os.pathsep.join([self.stubs.name, str(ROOT / "client" / "python")])
@@ -80,7 +81,8 @@ class PythonClient(CommandTest):
 
     def test_scores_are_the_commands(self):
         reference, distorted = photo(self.reference), photo(self.distorted)
-        said = [s["score"] for s in self.compare_json(self.reference, self.distorted, "-m", "mae,gmsd", "--local")["scores"]]
+        answer = self.compare_json(self.reference, self.distorted, "-m", "mae,gmsd", "--local")
+        said = [score["score"] for score in answer["scores"]]
         self.assertEqual([s.score for s in self.client.score(reference, distorted, "mae", "gmsd")], said)
         deep = [x.astype(np.uint16) * 257 for x in (reference, distorted)]
         np.testing.assert_allclose([s.score for s in self.client.score(*deep, "mae", "gmsd")], said, rtol=1e-6)
