@@ -1,9 +1,21 @@
 // Runs a metric's program for one target. Included by the units that CMake stamps, after the metric's own header.
 #pragma once
 
+#include "kernels/ops/load/load.h"
+
 namespace likeness {
 
 struct TrunkSpec;
+
+// An image of the pair, as the metric's program takes it: those that look through a network take it as NameImage says.
+template <class Metric, bool tracked, class T>
+Planes<tracked> TakeImage(T& t, Picture picture, const ImageView& image, int channels, double background) {
+  if constexpr (requires { &Metric::Trunk; }) {
+    return NameImage<tracked>(t, picture, image, channels, background);
+  } else {
+    return LoadImage<tracked>(t, picture, image, channels, background);
+  }
+}
 
 // The network that a metric looks through; null: none.
 template <class Metric>
@@ -40,9 +52,9 @@ void PlanProgram(const PlanInput& input, SurveyDevice& device, Workspace& worksp
   image.height = shape.height;
   image.channels = shape.channels;
   if (input.weighted) tape.set_weights(LoadImage<false>(tape, Picture::kWeights, image, 1, 1.0));
-  auto distorted = LoadImage<tracked>(tape, Picture::kDistorted, image, shape.channels, 1.0);
-  Output<tracked> output = Metric::Run(tape, LoadImage<false>(tape, Picture::kReference, image, shape.channels, 1.0),
-                                       distorted, input.settings);
+  auto distorted = TakeImage<Metric, tracked>(tape, Picture::kDistorted, image, shape.channels, 1.0);
+  Output<tracked> output = Metric::Run(
+      tape, TakeImage<Metric, false>(tape, Picture::kReference, image, shape.channels, 1.0), distorted, input.settings);
   tape.NoteOutput(output.score);
   if (input.want_map) {
     tape.NoteOutput(output.map);
@@ -108,10 +120,11 @@ void RunProgram(const RunInput& input, Workspace& workspace, MetricResult& resul
     tape.set_weights(LoadImage<false>(tape, Picture::kWeights, input.weights, 1, 1.0));
   }
   // The program's own handle to the reference goes with it, so that its memory is free for the way back.
-  auto distorted = LoadImage<tracked>(tape, Picture::kDistorted, input.distorted, channels, input.alpha_background);
-  Output<tracked> output =
-      Metric::Run(tape, LoadImage<false>(tape, Picture::kReference, input.reference, channels, input.alpha_background),
-                  distorted, input.settings);
+  auto distorted =
+      TakeImage<Metric, tracked>(tape, Picture::kDistorted, input.distorted, channels, input.alpha_background);
+  Output<tracked> output = Metric::Run(
+      tape, TakeImage<Metric, false>(tape, Picture::kReference, input.reference, channels, input.alpha_background),
+      distorted, input.settings);
   result.score = *tape.Values(output.score);
   if (input.want_map) {
     result.map = UnloadPlanes(tape.View(output.map), input.distorted.layout, output.map_offset);

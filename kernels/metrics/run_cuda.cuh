@@ -30,10 +30,11 @@ void RunOn(Device& device, Workspace& workspace, const ProgramInput& input, cons
   if (input.weights.width > 0) {
     tape.set_weights(LoadImage<false>(tape, Picture::kWeights, input.weights, 1, 1.0));
   }
-  auto distorted = LoadImage<tracked>(tape, Picture::kDistorted, input.distorted, channels, input.alpha_background);
-  Output<tracked> output =
-      Metric::Run(tape, LoadImage<false>(tape, Picture::kReference, input.reference, channels, input.alpha_background),
-                  distorted, settings);
+  auto distorted =
+      TakeImage<Metric, tracked>(tape, Picture::kDistorted, input.distorted, channels, input.alpha_background);
+  Output<tracked> output = Metric::Run(
+      tape, TakeImage<Metric, false>(tape, Picture::kReference, input.reference, channels, input.alpha_background),
+      distorted, settings);
   sink.Score(tape.Values(output.score));
   if (input.want_map) {
     sink.Map(tape.View(output.map), output.map_offset);

@@ -15,6 +15,8 @@
 
 namespace likeness {
 
+struct ImageView;
+
 struct Shape {
   int width = 0;
   int height = 0;
@@ -58,7 +60,9 @@ struct Node {
   int handles = 0;    // of any kind
   int data_uses = 0;  // handles that keep the data
   std::int64_t data_offset = -1;
-  void* outside = nullptr;  // the data, where it is not in the arena: it outlives the program
+  void* outside = nullptr;            // the data, where it is not in the arena: it outlives the program
+  const ImageView* unread = nullptr;  // the image whose samples are still to become the data (NameImage)
+  double background = 0.0;            // under its alpha
   std::int64_t gradient_offset = -1;
   Node* data_owner = nullptr;  // whose data this is, when an equal step of another program made it
   bool known = false;          // the data is there already, or nobody will read it: there is nothing to compute

@@ -85,6 +85,8 @@ class Tape {
   // Memory for a kernel.
   PlanesView View(const DataHandle& value) const {
     const Node& node = *value.slot().node();
+    // An op reads the samples of an image that was only named: it must ask for them, which is our bug.
+    if (node.unread != nullptr) std::abort();
     if (node.outside != nullptr) return {node.outside, value.shape()};
     // A value whose data a schedule left out is being read: the survey missed a reader, which is our bug.
     if (node.data_offset < 0) std::abort();

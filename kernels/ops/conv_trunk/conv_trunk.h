@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "kernels/image_view.h"
 #include "kernels/ops/conv_trunk/features_layout.h"
 #include "kernels/ops/conv_trunk/trunk_weights.h"
 #include "kernels/ops/tape.h"
@@ -106,7 +107,8 @@ FeaturesView GradientOf(const GradientView& gradient, const Features<tracked>& x
 
 }  // namespace trunk_internal
 
-// Laid out for the trunk's first convolution. A gray image stands for three equal channels.
+// Laid out for the trunk's first convolution. A gray image stands for three equal channels. An image that was only
+// named (NameImage) is read as it came.
 template <class T, bool tracked>
 Features<tracked> ImageFeatures(T& t, const TrunkUse& trunk, const Planes<tracked>& image,
                                 const ColorNormalization& color) {
@@ -114,9 +116,18 @@ Features<tracked> ImageFeatures(T& t, const TrunkUse& trunk, const Planes<tracke
   const Shape in = image.shape();
   auto out = trunk_internal::MakeFeatures<tracked>(t, PackedShape(first, in), trunk.precision, "ImageFeatures", image,
                                                    color, first.stride, first.padding);
-  const Cost cost{(in.count() + out.shape().count()) * trunk_internal::SampleBytes(t, trunk.precision),
+  const Node& node = *image.slot().node();
+  const std::int64_t image_bytes =
+      node.unread != nullptr ? node.unread->size_bytes() : in.count() * t.device().bytes_per_sample();
+  const Cost cost{image_bytes + out.shape().count() * trunk_internal::SampleBytes(t, trunk.precision),
                   2 * out.shape().count()};
   t.RunFor(out.storage(), cost, [&](auto& device) {
+    if constexpr (requires { ImageFeaturesForward(device, node.unread, 0.0, in, color, first, FeaturesView()); }) {
+      if (node.unread != nullptr) {
+        return ImageFeaturesForward(device, node.unread, node.background, in, color, first,
+                                    trunk_internal::View(t, out));
+      }
+    }
     ImageFeaturesForward(device, t.View(image), color, first, trunk_internal::View(t, out));
   });
   if constexpr (tracked) {

@@ -8,6 +8,7 @@
 #include "kernels/ops/conv_trunk/conv_trunk_cuda.h"
 #include "kernels/ops/conv_trunk/device_trunks.h"
 #include "kernels/ops/conv_trunk/features_cuda.cuh"
+#include "kernels/ops/load/sample_cuda.cuh"
 
 LIKENESS_BEGIN_TARGET
 namespace {
@@ -23,10 +24,31 @@ OfColors ToFloat(const double (&of)[3]) {
   return {static_cast<float>(of[0]), static_cast<float>(of[1]), static_cast<float>(of[2])};
 }
 
-template <class Sample>
+// Samples of planes.
+struct OfPlanes {
+  PlanesView planes;
+
+  const Shape& shape() const { return planes.shape; }
+  __device__ float operator()(int channel, int y, int x) const { return Row(planes, channel, y)[x]; }
+};
+
+// Samples of an image, as planes of `scored` channels have them.
+struct OfImage {
+  ImageView image;
+  double background;
+  int scored;
+
+  Shape shape() const { return {image.width, image.height, scored}; }
+  __device__ float operator()(int channel, int y, int x) const {
+    return Bare(ReadComposited(image, Vec(background), channel, y, x));
+  }
+};
+
+template <class Source, class Sample>
 struct ImageForwardKernel {
   static constexpr int kThreads = kPackThreads;
-  PlanesView image;
+  Source image;
+  Shape shape;
   OfColors mean;
   OfColors deviation;
   int stride;
@@ -39,10 +61,9 @@ struct ImageForwardKernel {
       for (int i = 0; i < kPack; ++i) {
         const int phase = (first + i) / 3, c = (first + i) % 3;
         const int y = row * stride + phase / stride - padding, x = column * stride + phase % stride - padding;
-        const bool inside =
-            phase < stride * stride && y >= 0 && y < image.shape.height && x >= 0 && x < image.shape.width;
+        const bool inside = phase < stride * stride && y >= 0 && y < shape.height && x >= 0 && x < shape.width;
         pack.v[i] = 0.0f;
-        if (inside) pack.v[i] = (Row(image, image.shape.channels == 1 ? 0 : c, y)[x] - mean[c]) / deviation[c];
+        if (inside) pack.v[i] = (image(shape.channels == 1 ? 0 : c, y, x) - mean[c]) / deviation[c];
       }
       StorePack(pack, out.At(row, column, first));
     });
@@ -279,16 +300,28 @@ void Convolve(Cuda& device, Convolution convolution) {
 
 int PaddingOf(const ConvSpec& first) { return first.stride == 1 ? 0 : first.padding; }
 
+template <class Source>
+void NoteImageFeatures(Cuda& device, const Source& image, const ColorNormalization& color, const ConvSpec& first,
+                       const FeaturesView& out) {
+  WithSample(out.precision, [&](auto sample) {
+    using Sample = decltype(sample);
+    device.Launch(
+        ImageForwardKernel<Source, Sample>{image, image.shape(), ToFloat(color.mean), ToFloat(color.deviation),
+                                           first.stride, PaddingOf(first), Pixels<Sample>(out)},
+        PackGrid(out.shape));
+  });
+}
+
 }  // namespace
 
 void ImageFeaturesForward(Cuda& device, const PlanesView& image, const ColorNormalization& color, const ConvSpec& first,
                           const FeaturesView& out) {
-  WithSample(out.precision, [&](auto sample) {
-    using Sample = decltype(sample);
-    device.Launch(ImageForwardKernel<Sample>{image, ToFloat(color.mean), ToFloat(color.deviation), first.stride,
-                                             PaddingOf(first), Pixels<Sample>(out)},
-                  PackGrid(out.shape));
-  });
+  NoteImageFeatures(device, OfPlanes{image}, color, first, out);
+}
+
+void ImageFeaturesForward(Cuda& device, const ImageView* image, double background, const Shape& shape,
+                          const ColorNormalization& color, const ConvSpec& first, const FeaturesView& out) {
+  NoteImageFeatures(device, OfImage{*image, background, shape.channels}, color, first, out);
 }
 
 void ImageFeaturesBackward(Cuda& device, const FeaturesView& upstream, const ColorNormalization& color,

@@ -9,6 +9,9 @@ LIKENESS_BEGIN_TARGET
 
 void ImageFeaturesForward(Cuda& device, const PlanesView& image, const ColorNormalization& color, const ConvSpec& first,
                           const FeaturesView& out);
+// The same bits from an image in the memory of the GPU that LoadForward would make planes of `shape` of.
+void ImageFeaturesForward(Cuda& device, const ImageView* image, double background, const Shape& shape,
+                          const ColorNormalization& color, const ConvSpec& first, const FeaturesView& out);
 void ImageFeaturesBackward(Cuda& device, const FeaturesView& upstream, const ColorNormalization& color,
                            const ConvSpec& first, const GradientView& gradient);
 

@@ -147,6 +147,7 @@ void PassWindowsBack(T& t, const TrunkUse& trunk, const ColorNormalization& colo
   const auto pass = [&](const Shape& shape, const Margins& margins, const std::vector<TapCore>& cores) {
     T inner(t.device(), t.workspace(), false);
     const auto window = inner.template MakeOwn<true>(shape);
+    NeedSamples(t, distorted);
     inner.Run({},
               [&](auto& device) { PadForward(device, t.View(distorted), margins, Border::kZero, inner.View(window)); });
     ForEachTap(inner, trunk, color, linear, Pad(inner, reference, margins, Border::kZero), window,

@@ -7,7 +7,10 @@
 // gradient times (colour - background), gray the sum over R, G and B.
 #pragma once
 
+#include <utility>
+
 #include "kernels/image_view.h"
+#include "kernels/ops/conv_trunk/features_layout.h"
 #include "kernels/ops/tape.h"
 
 namespace likeness {
@@ -23,6 +26,30 @@ Planes<tracked> LoadImage(T& t, Picture picture, const ImageView& image, int cha
   const Cost cost{image.size_bytes() + out.shape().count() * t.device().bytes_per_sample(), out.shape().count()};
   t.RunFor(out, cost, [&](auto& device) { LoadForward(device, image, background, t.View(out)); });
   return out;
+}
+
+// The same for a program that takes an image by ImageFeatures and Pad alone. Where the device has features by pixels,
+// ImageFeatures reads the image itself, and its planes are made only when Pad asks for them by NeedSamples. `image`
+// must outlive the program.
+template <bool tracked, class T>
+Planes<tracked> NameImage(T& t, Picture picture, const ImageView& image, int channels, double background) {
+  if (t.device().feature_layout() != FeatureLayout::kPixels) {
+    return LoadImage<tracked>(t, picture, image, channels, background);
+  }
+  auto out = t.template Make<tracked>(Shape{image.width, image.height, channels}, "Image", picture);
+  Node* const node = out.slot().node();
+  node->unread = &image;
+  node->background = background;
+  return out;
+}
+
+template <class T>
+void NeedSamples(T& t, const DataHandle& x) {
+  Node* const node = x.slot().node();
+  const ImageView* const image = std::exchange(node->unread, nullptr);
+  if (image == nullptr) return;
+  const Cost cost{image->size_bytes() + x.shape().count() * t.device().bytes_per_sample(), x.shape().count()};
+  t.Run(cost, [&](auto& device) { LoadForward(device, *image, node->background, t.View(x)); });
 }
 
 }  // namespace likeness

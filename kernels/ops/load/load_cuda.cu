@@ -19,11 +19,8 @@ struct LoadForwardKernel {
 
   __device__ void operator()(const Block& block) const {
     const Vec base(background);
-    const int alpha = image.channels - 1;
     ForEachSample(block, out.shape, [&](int channel, int y, int x) {
-      Vec value = ReadSample(image, channel < image.color_channels() ? channel : 0, y, x);
-      if (image.has_alpha()) value = base + ReadSample(image, alpha, y, x) * (value - base);
-      Store(value, Row(out, channel, y) + x);
+      Store(ReadComposited(image, base, channel, y, x), Row(out, channel, y) + x);
     });
   }
 };

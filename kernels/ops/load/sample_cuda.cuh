@@ -51,4 +51,11 @@ __device__ inline Vec ReadSample(const ImageView& image, int channel, int y, int
   return Vec(StoredSample(row, image.type, at)) / Vec(image.value_of_one);
 }
 
+// Of a colour channel over the background; a gray image has the same in all.
+__device__ inline Vec ReadComposited(const ImageView& image, Vec background, int channel, int y, int x) {
+  const Vec value = ReadSample(image, channel < image.color_channels() ? channel : 0, y, x);
+  if (!image.has_alpha()) return value;
+  return background + ReadSample(image, image.channels - 1, y, x) * (value - background);
+}
+
 LIKENESS_END_TARGET

@@ -26,6 +26,7 @@ Planes<tracked> Pad(T& t, const Planes<tracked>& x, const Margins& margins, Bord
       Shape{in.width + margins.left + margins.right, in.height + margins.top + margins.bottom, in.channels}, "Pad", x,
       margins, border);
   const Cost cost{(in.count() + out.shape().count()) * t.device().bytes_per_sample(), 0};
+  if (!t.IsKnown(out)) NeedSamples(t, x);
   t.RunFor(out, cost, [&](auto& device) { PadForward(device, t.View(x), margins, border, t.View(out)); });
   if constexpr (tracked) {
     t.Record(out, [x = x.slot(), out = out.slot(), margins, border, cost](T& t) {
