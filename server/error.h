@@ -6,7 +6,7 @@
 
 namespace likeness::server {
 
-// Code and message are kept. A reason (reason.h) becomes a google.rpc.ErrorInfo of domain "likeness", a retry delay a
+// Code and message are kept, a message of over 1600 bytes shortened. A reason (reason.h) becomes a google.rpc.ErrorInfo of domain "likeness", a retry delay a
 // google.rpc.RetryInfo, both in the call's error details.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 

@@ -71,6 +71,16 @@ TEST_F(BadInputTest, TruncatedAndCorruptFiles) {
   ExpectBadImage(EncodedImage(EncodeAnimatedWebp(8, 8)), "UNSUPPORTED_IMAGE", "animated");
 }
 
+// A message that repeats what was sent must fit the headers that carry it.
+TEST_F(BadInputTest, NamesOfAnyLength) {
+  for (const std::string& name : {std::string(1000000, 'x'), std::string(200000, '\x7f')}) {
+    ExpectRefused(MakeRequest(good_, good_, {name}), StatusCode::INVALID_ARGUMENT, "UNKNOWN_METRIC", "bytes more)");
+  }
+  std::string accents;
+  for (int i = 0; i < 3000; ++i) accents += "\xc3\xa9";
+  ExpectRefused(MakeRequest(good_, good_, {accents}), StatusCode::INVALID_ARGUMENT, "UNKNOWN_METRIC", "bytes more)");
+}
+
 TEST_F(BadInputTest, MissingImage) {
   v1::ScoreRequest request = MakeRequest(good_, good_, {"mae"});
   request.clear_reference();

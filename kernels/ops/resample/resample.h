@@ -6,6 +6,7 @@
 
 #include "kernels/ops/border.h"
 #include "kernels/ops/reduce/reduce.h"
+#include "kernels/ops/load/load.h"
 #include "kernels/ops/tape.h"
 
 namespace likeness {
