@@ -179,8 +179,7 @@ CLI::App* AddCompare(CLI::App& app, CompareOptions& options, std::string& format
   repeatable(kGateGroup, "--fail-over", options.fail_over, "METRIC=NUMBER", "Fail when the score is above NUMBER");
   once(kFileGroup, "--map", options.map_path, "FILE",
        "Write the per-pixel map to this .png (heat map) or .npy (float32). Of several maps, each goes to FILE-METRIC. "
-       "Of folders: a "
-       "folder for heat maps");
+       "Of folders: a folder for heat maps");
   repeatable(kFileGroup, "--map-scale", options.map_scales, "[METRIC=]LOW,HIGH",
              "Map values that are drawn darkest and brightest; LOW may be above HIGH. Default: the map's own range");
   once(kFileGroup, "--gradient", options.gradient_path, "FILE",

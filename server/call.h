@@ -27,7 +27,7 @@ class Service::Call : public Reactor {
     service_.telemetry_.CountRequest(method_, code_, now - received_at_);
     Service& service = service_;
     delete this;
-    service.OnCallEnd();
+    service.ChangeInFlight(-1);
   }
 
  protected:
@@ -37,7 +37,7 @@ class Service::Call : public Reactor {
         method_(method),
         received_at_(received_at),
         deadline_(absl::FromChrono(context.deadline())) {
-    service_.OnCallBegin();
+    service_.ChangeInFlight(1);
   }
   ~Call() override = default;
 

@@ -77,6 +77,7 @@ class Service::StreamCall final : public Call<grpc::ServerBidiReactor<v1::ScoreR
       over = Step();
     }
     if (pair.has_value()) Try(*pair);
+    service_.ChangeInFlight(0);
     if (over) End();
   }
 
@@ -95,6 +96,7 @@ class Service::StreamCall final : public Call<grpc::ServerBidiReactor<v1::ScoreR
       over = Step();
     }
     if (pair.has_value()) Try(*pair);
+    service_.ChangeInFlight(0);
     if (over) End();
   }
 
@@ -160,7 +162,7 @@ class Service::StreamCall final : public Call<grpc::ServerBidiReactor<v1::ScoreR
       absl::MutexLock lock(&mutex_);
       const bool has_others = scoring_.size() > 1 || !answers_.empty() || !writing_.empty();
       if (busy && has_others) {
-        pair->work.reset();  // and with it what room it has
+        pair->work.reset();  // and with it what room it has, that of its message included
         held_.splice(held_.end(), scoring_, pair);
       } else {
         if (busy) Answer(*pair);

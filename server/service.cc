@@ -201,15 +201,9 @@ int Service::in_flight() const {
   return in_flight_;
 }
 
-void Service::OnCallBegin() {
+void Service::ChangeInFlight(int by) {
   absl::MutexLock lock(&mutex_);
-  ++in_flight_;
-  telemetry_.SetInFlight(in_flight_, pipeline_.budget().used_bytes());
-}
-
-void Service::OnCallEnd() {
-  absl::MutexLock lock(&mutex_);
-  --in_flight_;
+  in_flight_ += by;
   telemetry_.SetInFlight(in_flight_, pipeline_.budget().used_bytes());
 }
 

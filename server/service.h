@@ -63,8 +63,8 @@ class Service final : public v1::ScoringService::CallbackService {
                                    const absl::Status& status);
   // UNAVAILABLE while draining.
   absl::Status CheckAccepting() const;
-  void OnCallBegin();
-  void OnCallEnd();
+  // Counts calls that begin and end, and shows what all of them hold.
+  void ChangeInFlight(int by);
   // Tells telemetry what became of a pair.
   void Observe(const PairWork& work, const google::protobuf::RepeatedPtrField<v1::MetricResult>& results);
   void ShowReferences();

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <numeric>
 #include <system_error>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "client/cli/diagnostics.h"
 #include "client/cli/exit_code.h"
 #include "client/cli/folders.h"
@@ -19,6 +22,12 @@
 
 namespace likeness::cli {
 namespace {
+
+// A server's reason for a pair that it has no room for, beside those of others. It is sent again until no pair has been
+// taken for so long.
+constexpr char kServerBusy[] = "SERVER_BUSY";
+constexpr absl::Duration kBusyFor = absl::Seconds(60);
+constexpr absl::Duration kBusyPause = absl::Milliseconds(200);
 
 // Where the outputs of one metric go; empty: it has none.
 struct OutputPaths {
@@ -207,6 +216,13 @@ absl::Status MakeFolderOf(const std::string& path) {
   return error ? absl::ErrnoToStatus(error.value(), absl::StrCat("cannot make a folder for ", path)) : absl::OkStatus();
 }
 
+// Follows the links that lie in an output folder.
+absl::Status MakeRoomFor(const std::string& flag, const std::string& path, const CompareOptions& options) {
+  RETURN_IF_ERROR(MakeFolderOf(path));
+  RETURN_IF_ERROR(CheckApartFrom(options.reference_path, flag, path));
+  return CheckApartFrom(options.distorted_path, flag, path);
+}
+
 // A file that cannot be written leaves its metric without a measurement, as a gate without its picture would be.
 void WritePair(const Job& job, const CompareOptions& options, Report& report) {
   const auto below = [&](const std::string& folder, const char* extension) {
@@ -216,8 +232,8 @@ void WritePair(const Job& job, const CompareOptions& options, Report& report) {
       PathsOf(job, below(options.map_path, ".png"), below(options.gradient_path, ".npy"));
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     Outcome& outcome = report.outcomes[i];
-    for (const std::string& path : {outputs[i].map, outputs[i].gradient}) {
-      if (outcome.status.ok() && !path.empty()) outcome.status = MakeFolderOf(path);
+    for (const auto& [flag, path] : {std::pair("--map", outputs[i].map), {"--gradient", outputs[i].gradient}}) {
+      if (outcome.status.ok() && !path.empty()) outcome.status = MakeRoomFor(flag, path, options);
     }
     if (outcome.status.ok()) outcome.status = WriteOutput(job, outputs[i], outcome);
   }
@@ -236,28 +252,55 @@ absl::StatusOr<FolderReport> MeasureFolders(Engine& engine, const CompareOptions
   report.reference_path = options.reference_path;
   report.distorted_path = options.distorted_path;
   report.pairs.resize(pairs.size());
-  std::size_t sent = 0;
-  // On a thread of its own; each pair is reported either here or by `answer`.
-  const auto next = [&](v1::ScoreRequest& request) {
-    while (sent < pairs.size()) {
-      const std::size_t i = sent++;
-      request = common;
-      request.set_request_id(absl::StrCat(i));
-      const absl::Status read = ReadPair(pairs[i], request);
-      if (read.ok()) return true;
-      report.pairs[i] = MakeReport(job, pairs[i], read, v1::ScoreResponse());
+  const auto fail = [&](std::size_t i, const absl::Status& status) {
+    report.pairs[i] = MakeReport(job, pairs[i], status, v1::ScoreResponse());
+  };
+  std::vector<std::size_t> waiting(pairs.size());
+  std::iota(waiting.begin(), waiting.end(), std::size_t{0});
+  absl::Time give_up_at = absl::Now() + kBusyFor;
+  while (!waiting.empty()) {
+    std::vector<std::size_t> busy;
+    std::size_t sent = 0;
+    // On a thread of its own; each pair is reported either here or by `answer`.
+    const auto next = [&](v1::ScoreRequest& request) {
+      while (sent < waiting.size()) {
+        const std::size_t i = waiting[sent++];
+        request = common;
+        request.set_request_id(absl::StrCat(i));
+        const absl::Status read = ReadPair(pairs[i], request);
+        if (read.ok()) return true;
+        fail(i, read);
+      }
+      return false;
+    };
+    const auto answer = [&](v1::ScoreResponse response) {
+      std::size_t i = 0;
+      if (!absl::SimpleAtoi(response.request_id(), &i) || i >= pairs.size()) return;
+      const bool is_busy = response.reason() == kServerBusy;
+      if (is_busy) busy.push_back(i);
+      if (is_busy && absl::Now() < give_up_at) return;
+      const absl::Status status = WithPaths(client::PairStatus(response), pairs[i], options.weights);
+      report.pairs[i] = MakeReport(job, pairs[i], status, std::move(response));
+      WritePair(job, options, report.pairs[i]);
+      if (status.ok()) report.provenance = report.pairs[i].provenance;
+    };
+    const absl::Status ended = engine.ScorePairs(waiting.size(), next, answer);
+    if (!ended.ok()) {
+      const auto is_open = [&](std::size_t i) { return report.pairs[i].outcomes.empty(); };
+      if (std::all_of(waiting.begin(), waiting.end(), is_open) && waiting.size() == pairs.size()) return ended;
+      for (const std::size_t i : waiting) {
+        if (is_open(i)) fail(i, ended);
+      }
+      break;
     }
-    return false;
-  };
-  const auto answer = [&](v1::ScoreResponse response) {
-    std::size_t i = 0;
-    if (!absl::SimpleAtoi(response.request_id(), &i) || i >= pairs.size()) return;
-    const absl::Status status = WithPaths(client::PairStatus(response), pairs[i], options.weights);
-    report.pairs[i] = MakeReport(job, pairs[i], status, std::move(response));
-    WritePair(job, options, report.pairs[i]);
-    if (status.ok()) report.provenance = report.pairs[i].provenance;
-  };
-  RETURN_IF_ERROR(engine.ScorePairs(pairs.size(), next, answer));
+    if (busy.size() < waiting.size()) {
+      give_up_at = absl::Now() + kBusyFor;
+    } else if (absl::Now() >= give_up_at) {
+      break;
+    }
+    waiting = std::move(busy);
+    if (!waiting.empty()) absl::SleepFor(kBusyPause);
+  }
   return report;
 }
 

@@ -28,7 +28,8 @@ absl::StatusOr<std::map<std::string, std::string>> PicturesOf(const std::string&
   fs::recursive_directory_iterator it(folder, error);
   for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
     const std::string path = it->path().string();
-    if (!IsPicture(path) || !it->is_regular_file()) continue;
+    std::error_code unknown;  // is no folder
+    if (!IsPicture(path) || it->is_directory(unknown)) continue;
     const std::string name = it->path().lexically_relative(folder).replace_extension().string();
     const auto [other, is_new] = pictures.emplace(name, path);
     if (is_new) continue;
@@ -70,16 +71,19 @@ absl::StatusOr<std::vector<FilePair>> PairFiles(const std::string& reference_fol
   return sorted;
 }
 
-absl::Status CheckApartFrom(const std::string& read, const std::string& flag, const std::string& folder) {
+absl::Status CheckApartFrom(const std::string& read, const std::string& flag, const std::string& path) {
   std::error_code error;
-  const auto lies_in = [&](const std::string& inner, const std::string& outer) {
-    const fs::path from = fs::weakly_canonical(fs::absolute(inner, error), error) / "";
-    const fs::path to = fs::weakly_canonical(fs::absolute(outer, error), error) / "";
-    return *from.lexically_relative(to).begin() != "..";
+  const fs::path from = fs::weakly_canonical(fs::absolute(read), error) / "";
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("cannot follow ", read));
+  const fs::path to = fs::weakly_canonical(fs::absolute(path), error) / "";
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat(flag, ": cannot follow ", path));
+  const auto lies_in = [](const fs::path& inner, const fs::path& outer) {
+    return *inner.lexically_relative(outer).begin() != "..";
   };
-  if (!lies_in(folder, read) && !lies_in(read, folder)) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(flag, " would write to ", folder, ", where it could replace what is ",
-                                                 "read of ", read, "; choose a folder apart"));
+  if (!lies_in(to, from) && !lies_in(from, to)) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(flag, " would write to ", path,
+                                                 ", where it could replace what is read ", "of ", read,
+                                                 "; choose a folder apart"));
 }
 
 }  // namespace likeness::cli

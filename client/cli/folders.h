@@ -18,12 +18,14 @@ struct FilePair {
 bool IsFolder(const std::string& path);
 
 // PNG, JPEG and WebP files, told by their extensions, of the same path within the two folders but for the extension, in
-// the order of their names. INVALID_ARGUMENT when one path is not a folder, or a folder has two such files of one name;
+// the order of their names. Links to folders are not followed; a link that leads nowhere is a file that cannot be read.
+// INVALID_ARGUMENT when one path is not a folder, or a folder has two such files of one name;
 // NOT_FOUND when there are none; another code when a folder cannot be read.
 absl::StatusOr<std::vector<FilePair>> PairFiles(const std::string& reference_folder,
                                                 const std::string& distorted_folder);
 
-// INVALID_ARGUMENT when what `flag` writes to `folder` could replace what is read: one of both paths is within the other.
-absl::Status CheckApartFrom(const std::string& read, const std::string& flag, const std::string& folder);
+// INVALID_ARGUMENT when what `flag` writes to `path` could replace what is read: one of both paths is within the other,
+// links followed.
+absl::Status CheckApartFrom(const std::string& read, const std::string& flag, const std::string& path);
 
 }  // namespace likeness::cli

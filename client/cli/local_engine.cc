@@ -148,7 +148,8 @@ absl::StatusOr<std::unique_ptr<Scorer>> MakeScorer(const LocalOptions& options) 
   scorer_options.weights_dir = options.weights_dir;
   scorer_options.cpu_workspace_bytes = MemoryBytes(options);
   // What is asked for by hand is for a GPU's slot too, and for all metrics that share steps.
-  if (options.memory_bytes > 0) scorer_options.slot_bytes = options.memory_bytes;
+  scorer_options.slot_bytes =
+      options.memory_bytes > 0 ? options.memory_bytes : std::min(scorer_options.slot_bytes, MemoryBytes(options));
   return Scorer::Create(scorer_options);
 }
 

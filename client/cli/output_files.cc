@@ -16,7 +16,12 @@ bool IsSameFile(const std::string& a, const std::string& b) {
   std::error_code error;
   if (fs::equivalent(a, b, error)) return true;
   // Files that are not there yet have nothing but their paths.
-  return fs::weakly_canonical(fs::absolute(a, error), error) == fs::weakly_canonical(fs::absolute(b, error), error);
+  const auto resolved = [](const std::string& path) {
+    std::error_code failed;  // a link to itself, say: it is what it is called
+    const fs::path whole = fs::weakly_canonical(fs::absolute(path), failed);
+    return failed ? fs::absolute(path).lexically_normal() : whole;
+  };
+  return resolved(a) == resolved(b);
 }
 
 }  // namespace

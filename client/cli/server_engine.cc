@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "client/cli/engine.h"
 #include "client/client.h"
 
@@ -21,11 +22,32 @@ class ServerEngine : public Engine {
   // On average each pair has as long as a single one.
   absl::Status ScorePairs(std::size_t count, const std::function<bool(v1::ScoreRequest& request)>& next,
                           const std::function<void(v1::ScoreResponse response)>& answer) override {
-    const auto with_reason = [&](v1::ScoreResponse response) {
+    const auto info = client_->GetServerInfo();
+    if (!info.ok()) return Explain(info.status());
+    const std::int64_t most = info->limits().message_bytes();
+    absl::Mutex mutex;
+    const auto tell = [&](v1::ScoreResponse response) {
       if (!response.reason().empty()) absl::StrAppend(response.mutable_message(), " [", response.reason(), "]");
+      absl::MutexLock lock(&mutex);
       answer(std::move(response));
     };
-    return Explain(client_->ScoreStream(next, with_reason, timeout_ * static_cast<double>(count)));
+    // A message that is too long would end the stream, and every pair behind it.
+    const auto next_that_fits = [&](v1::ScoreRequest& request) {
+      while (next(request)) {
+        const auto bytes = static_cast<std::int64_t>(request.ByteSizeLong());
+        if (bytes <= most) return true;
+        v1::ScoreResponse response;
+        response.set_request_id(request.request_id());
+        response.set_code(static_cast<int>(absl::StatusCode::kResourceExhausted));
+        response.set_message(absl::StrCat("both images together are ", bytes, " bytes; server ", address_,
+                                          " takes messages of up to ", most,
+                                          " (max_message_bytes): score smaller images, or with --local"));
+        tell(std::move(response));
+        request.Clear();
+      }
+      return false;
+    };
+    return Explain(client_->ScoreStream(next_that_fits, tell, timeout_ * static_cast<double>(count)));
   }
 
  private:

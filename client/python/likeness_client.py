@@ -24,7 +24,7 @@ _TYPES = {
 
 
 class Score(NamedTuple):
-    """map and gradient: float32 arrays (height, width, channels), None where not asked for or not there."""
+    """map and gradient: float32 arrays (height, width, channels), read-only; None where not asked for or not there."""
 
     score: float
     map: Optional[np.ndarray]
@@ -127,16 +127,35 @@ class Client:
     def score_pairs(self, pairs, *metrics, timeout=None):
         """Yields (index, scores) for each (reference, distorted) of an iterable, over one stream and as they are done.
 
-        `scores` is a ScoringError where a pair could not be scored. `timeout` is the whole stream's.
+        `scores` is a ScoringError where a pair could not be scored; with code RESOURCE_EXHAUSTED it may be that the
+        server had no room for it, and has later. The iterable runs on a thread of gRPC's; what it raises is raised here
+        once the pairs before are done. `timeout` is the whole stream's; None: no limit.
         """
-        requests = (_request(*pair, metrics, request_id=str(i)) for i, pair in enumerate(pairs))
-        for response in self.stub.ScoreStream(requests, timeout=timeout):
-            yield int(response.request_id), _scores_or_error(response)
+        raised = []
+
+        def requests():
+            try:
+                for i, pair in enumerate(pairs):
+                    yield _request(*pair, metrics, request_id=str(i))
+            except Exception as error:  # gRPC would put an error of its own in its place
+                raised.append(error)
+
+        call = self.stub.ScoreStream(requests(), timeout=timeout)
+        try:
+            for response in call:
+                yield int(response.request_id), _scores_or_error(response)
+        finally:
+            call.cancel()  # where the caller has left the loop
+        if raised:
+            raise raised[0]
 
 
 def torch_loss(client, terms):
     """loss(distorted, reference) for tensors (batch, channels, height, width) on [0, 1]: the mean over the batch of the
-    weighted sum of metrics, with its gradient by `distorted`. Lower must be better."""
+    weighted sum of metrics, with its gradient by `distorted`. Lower must be better.
+
+    Raises ScoringError when a pair could not be scored, and grpc.RpcError when that takes longer than the client's timeout
+    for each pair."""
     import torch
 
     asked = loss(terms)
@@ -144,9 +163,15 @@ def torch_loss(client, terms):
     class RemoteLoss(torch.autograd.Function):
         @staticmethod
         def forward(context, distorted, reference):
+            if distorted.dim() != 4 or distorted.shape != reference.shape or len(distorted) == 0:
+                raise ValueError(
+                    f"distorted has shape {tuple(distorted.shape)}, reference {tuple(reference.shape)}; both must be one "
+                    "(batch, channels, height, width) with a batch of 1 at least"
+                )
             arrays = [x.detach().permute(0, 2, 3, 1).float().cpu().numpy() for x in (reference, distorted)]
             total, gradient = 0.0, torch.empty_like(distorted)
-            for index, scores in client.score_pairs(zip(*arrays), asked):
+            timeout = None if client.timeout is None else client.timeout * len(distorted)
+            for index, scores in client.score_pairs(zip(*arrays), asked, timeout=timeout):
                 if isinstance(scores, ScoringError):
                     raise scores
                 total += scores[0].score

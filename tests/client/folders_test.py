@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import shutil
+import subprocess
 import tempfile
 import unittest
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from support import NOT_MEASURED, OVER_THE_LINE, CommandTest, likeness, noisy, photo, start_server, stop, write_png
+from support import COMMAND, NOT_MEASURED, OVER_THE_LINE, CommandTest, likeness, noisy, photo, start_server, stop, write_png
 
 
 class Folders(CommandTest):
@@ -136,6 +138,57 @@ class Folders(CommandTest):
         self.assert_not_measured(*pair, "--map-scale", "0,1", says="--map-scale")
         Image.fromarray(photo()).save(self.expected / "a.jpg")
         self.assert_not_measured(*pair, says=("a.jpg", "a.png"))
+
+    def test_links_neither_hide_pictures_nor_lead_outputs_back(self):
+        (self.expected / "loop.png").symlink_to("loop.png")
+        (self.rendered / "gone.png").symlink_to("nowhere.png")
+        done = likeness("compare", self.expected, self.rendered, "--fail-under", "ssim=0.1")
+        self.assertEqual(done.returncode, NOT_MEASURED)
+        self.assertIn("likeness: loop: not measured", done.stderr)
+        self.assertIn("likeness: gone: not measured", done.stderr)
+        (self.expected / "loop.png").unlink()
+        (self.rendered / "gone.png").unlink()
+        before = (self.expected / "a.png").read_bytes()
+        maps = self.root / "maps"
+        maps.mkdir()
+        (maps / "a.png").symlink_to(self.expected / "a.png")
+        (maps / "sub").symlink_to(self.rendered / "sub")
+        done = likeness("compare", self.expected, self.rendered, "-m", "mae", "--map", maps)
+        self.assertEqual(done.returncode, NOT_MEASURED)
+        self.assertEqual(done.stderr.count("choose a folder apart"), 3, done.stderr)
+        self.assertEqual((self.expected / "a.png").read_bytes(), before)
+
+    def test_what_a_server_refuses_leaves_the_rest(self):
+        process, address = start_server(["--max-message-bytes", "400000"])
+        try:
+            large = np.random.default_rng(1).integers(0, 255, (400, 400, 3), np.uint8)
+            self.put(self.expected / "large.png", large)
+            self.put(self.rendered / "large.png", large)
+            done = likeness("compare", self.expected, self.rendered, "-m", "mae", "--server", address)
+        finally:
+            code = stop(process)
+        self.assertEqual(code, 0)
+        self.assertEqual(done.returncode, NOT_MEASURED)
+        self.assertIn("likeness: large: not measured: ", done.stderr)
+        self.assertIn("max_message_bytes", done.stderr)
+        self.assertEqual(len([line for line in done.stdout.splitlines() if line.startswith(("a ", "sub/"))]), 3)
+
+    def test_a_busy_server_is_asked_again(self):
+        # Room for one pair: of two commands at a time each finds it taken, again and again.
+        for i in range(12):
+            shutil.copy(self.expected / "a.png", self.expected / f"{i}.png")
+            shutil.copy(self.rendered / "sub/b.png", self.rendered / f"{i}.png")
+        process, address = start_server(["--max-in-flight-bytes", "1048576"])
+        arguments = [COMMAND, "compare", self.expected, self.rendered, "-m", "mae", "--server", address, "--format", "json"]
+        try:
+            both = [subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "12"]
+            done = [(*one.communicate(timeout=120), one.returncode) for one in both]
+        finally:
+            code = stop(process)
+        self.assertEqual(code, 0)
+        for out, err, returned in done:
+            self.assertEqual(returned, 0, err)
+            self.assertEqual(json.loads(out)["summary"][0]["measured"], 15)
 
     def test_a_server_scores_them_over_one_stream(self):
         process, address = start_server()

@@ -69,6 +69,12 @@ class PythonClient(CommandTest):
     @unittest.skipUnless(importlib.util.find_spec("torch"), "PyTorch is not installed")
     def test_the_pages_training_step_runs(self):
         text = self.examples()[1] + (
+            "for shapes in (((2, 3, 32, 32), (1, 3, 32, 32)), ((0, 3, 32, 32), (0, 3, 32, 32))):\n"
+            "    try:\n"
+            "        perceptual(*map(torch.rand, shapes))\n"
+            "    except ValueError:\n"
+            "        continue\n"
+            "    raise AssertionError(shapes)\n"
             "step = torch.randn_like(prediction)\n"
             "with torch.no_grad():\n"
             "    ahead, behind = (perceptual(prediction + s * 3e-3 * step, target).item() for s in (1, -1))\n"
@@ -121,6 +127,20 @@ class PythonClient(CommandTest):
             self.assertIsInstance(found[index], self.module.ScoringError)
             self.assertIn(text, str(found[index]))
         self.assertEqual([s.score for s in found[3]], [0.0, 1.0])
+
+    def test_what_the_pairs_raise_is_raised(self):
+        def pairs():
+            yield photo(), photo()
+            raise RuntimeError("the loader broke")
+
+        done = []
+        with self.assertRaisesRegex(RuntimeError, "the loader broke"):
+            done.extend(self.client.score_pairs(pairs(), "mae"))
+        with self.assertRaisesRegex(TypeError, "float64"):
+            list(self.client.score_pairs([(photo().astype(np.float64), photo())], "mae"))
+        for _ in self.client.score_pairs([(photo(), photo())] * 200, "mae"):
+            break  # and the server goes on
+        self.assertEqual(self.client.score(photo(), photo(), "mae")[0].score, 0.0)
 
 
 if __name__ == "__main__":

@@ -35,11 +35,15 @@ v1::ScoreRequest LargePair(const std::string& id, int side, int seed) {
 }
 
 // How many pairs are answered to streams that nobody reads from.
-double AnsweredUntilItStalls(const ServerProcess& server) {
+double AnsweredUntilItStalls(const ServerProcess& server, double least) {
+  server.WaitForTelemetry(kAnswered, least);
   double answered = -1.0;
-  for (int i = 0; i < 100 && answered != server.Telemetry(kAnswered); ++i) {
-    answered = server.Telemetry(kAnswered);
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  int same = 0;
+  for (int i = 0; i < 200 && same < 6; ++i) {
+    const double now = server.Telemetry(kAnswered);
+    same = now == answered ? same + 1 : 0;
+    answered = now;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
   return answered;
 }
@@ -193,7 +197,7 @@ TEST(StreamLimits, ACallerThatDoesNotReadIsHeldBack) {
   Stream stream(*stub);
   stream.Send(requests);
   // 64 and what lies in the transport's buffers.
-  const double answered = AnsweredUntilItStalls(*server);
+  const double answered = AnsweredUntilItStalls(*server, 64);
   EXPECT_GE(answered, 64.0);
   EXPECT_LT(answered, 200.0);
   EXPECT_EQ(stream.ReadAll().size(), requests.size());
@@ -226,7 +230,8 @@ TEST(StreamLimits, PairsWaitForRoom) {
   for (int i = 80; i < 300; ++i) requests.push_back(LargePair(std::to_string(i), 128, i));
   Stream idle(*stub);
   idle.Send(requests);
-  ASSERT_LT(AnsweredUntilItStalls(*server), 380.0);
+  ASSERT_LT(AnsweredUntilItStalls(*server, 81), 380.0);
+  EXPECT_GT(server->Telemetry("likeness_in_flight_bytes"), 1000000.0);
   Stream late(*stub);
   ASSERT_TRUE(late.Write(requests[0]));
   v1::ScoreResponse answer;
@@ -291,9 +296,11 @@ TEST(StreamEnds, ADrainAnswersWhatWasTaken) {
   const grpc::Status status = idle.Finish();
   EXPECT_EQ(status.error_code(), StatusCode::UNAVAILABLE);
   EXPECT_EQ(ReasonOf(status), "DRAINING");
-  for (const auto& [id, answer] : busy.ReadAll()) EXPECT_EQ(answer.code(), 0) << id << ": " << answer.message();
+  const auto answers = busy.ReadAll();
+  EXPECT_LT(answers.size(), requests.size() - 1);
+  for (const auto& [id, answer] : answers) EXPECT_EQ(answer.code(), 0) << id << ": " << answer.message();
   const grpc::Status of_busy = busy.Finish();
-  EXPECT_TRUE(of_busy.ok() || ReasonOf(of_busy) == "DRAINING") << of_busy.error_message();
+  EXPECT_EQ(ReasonOf(of_busy), "DRAINING") << of_busy.error_message();
   EXPECT_EQ(server->WaitForExit(30), 0);
 }
 

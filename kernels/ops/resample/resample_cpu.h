@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/ops/cpu.h"
+#include "kernels/ops/load/load_cpu.h"  // Pad may have to load first
 #include "kernels/ops/resample/resample.h"
 
 LIKENESS_BEGIN_TARGET

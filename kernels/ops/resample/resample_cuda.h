@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/ops/cuda_device.h"
+#include "kernels/ops/load/load_cuda.h"  // Pad may have to load first
 #include "kernels/ops/resample/resample.h"
 
 LIKENESS_BEGIN_TARGET
