@@ -117,9 +117,9 @@ Features<tracked> ImageFeatures(T& t, const TrunkUse& trunk, const Planes<tracke
   auto out = trunk_internal::MakeFeatures<tracked>(t, PackedShape(first, in), trunk.precision, "ImageFeatures", image,
                                                    color, first.stride, first.padding);
   const Node& node = *image.slot().node();
-  const std::int64_t image_bytes =
-      node.unread != nullptr ? node.unread->size_bytes() : in.count() * t.device().bytes_per_sample();
-  const Cost cost{image_bytes + out.shape().count() * trunk_internal::SampleBytes(t, trunk.precision),
+  const std::int64_t plane_bytes = in.count() * t.device().bytes_per_sample();
+  const std::int64_t feature_bytes = out.shape().count() * trunk_internal::SampleBytes(t, trunk.precision);
+  const Cost cost{(node.unread != nullptr ? node.unread->size_bytes() : plane_bytes) + feature_bytes,
                   2 * out.shape().count()};
   t.RunFor(out.storage(), cost, [&](auto& device) {
     if constexpr (requires { ImageFeaturesForward(device, node.unread, 0.0, in, color, first, FeaturesView()); }) {
@@ -131,11 +131,12 @@ Features<tracked> ImageFeatures(T& t, const TrunkUse& trunk, const Planes<tracke
     ImageFeaturesForward(device, t.View(image), color, first, trunk_internal::View(t, out));
   });
   if constexpr (tracked) {
+    const Cost back{plane_bytes + feature_bytes, cost.operations};
     // The spec outlives every tape: it is a constant of the program.
     t.Record(out.storage(), [x = image.slot(), out = out.slot(), shape = out.shape(), precision = trunk.precision,
-                             color, &first, cost](T& t) {
+                             color, &first, back](T& t) {
       const GradientView gradient = t.Gradient(x);
-      t.Run(cost, [&](auto& device) {
+      t.Run(back, [&](auto& device) {
         ImageFeaturesBackward(device, trunk_internal::UpstreamView(t, out, shape, precision), color, first, gradient);
       });
     });
