@@ -82,8 +82,8 @@ absl::StatusOr<WeightsFile> OpenWeights(const std::string& stem, const std::stri
   if (found.file == nullptr) {
     return absl::NotFoundError(absl::StrCat("there is no ", name, " in ", absl::StrJoin(folders, " or "), ": ",
                                             HowToMake(name),
-                                            ", or name the folder that has it ($LIKENESS_WEIGHTS, or the program's own "
-                                            "setting)"));
+                                            ", or name the folder that has it ($LIKENESS_WEIGHTS, --weights of the "
+                                            "command, weights_dir of a server)"));
   }
   found.path = absl::StrCat(found_in, "/", name);
 
