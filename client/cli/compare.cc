@@ -19,13 +19,12 @@
 #include "client/cli/output_files.h"
 #include "client/client.h"
 #include "kernels/base/status_macros.h"
+#include "server/reason.h"
 
 namespace likeness::cli {
 namespace {
 
-// A server's reason for a pair that it has no room for, beside those of others. It is sent again until no pair has been
-// taken for so long.
-constexpr char kServerBusy[] = "SERVER_BUSY";
+// A pair that the server has no room for, beside those of others, is sent again until none has been taken for so long.
 constexpr absl::Duration kBusyFor = absl::Seconds(60);
 constexpr absl::Duration kBusyPause = absl::Milliseconds(200);
 
@@ -67,27 +66,28 @@ absl::Status CheckExtensions(const CompareOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status CheckOutputs(const std::vector<OutputPaths>& outputs, const CompareOptions& options) {
+// What no output may replace.
+std::vector<NamedFile> WhatIsRead(const CompareOptions& options) {
   std::vector<NamedFile> read = {{"REFERENCE", options.reference_path}, {"DISTORTED", options.distorted_path}};
   if (!options.weights.mask_path.empty()) read.push_back({"--mask", options.weights.mask_path});
   for (const std::string& region : options.weights.regions) read.push_back({"--region", RegionPath(region)});
+  return read;
+}
+
+absl::Status CheckOutputs(const std::vector<OutputPaths>& outputs, const CompareOptions& options) {
   std::vector<NamedFile> written;
   for (const OutputPaths& paths : outputs) {
     if (!paths.map.empty()) written.push_back({"--map", paths.map});
     if (!paths.gradient.empty()) written.push_back({"--gradient", paths.gradient});
   }
-  return CheckApart(read, written);
+  return CheckApart(WhatIsRead(options), written);
 }
 
 // Of two folders, whose maps and gradients go to folders.
 absl::Status CheckFolders(const CompareOptions& options) {
-  std::vector<std::string> read = {options.reference_path, options.distorted_path};
-  if (!options.weights.mask_path.empty()) read.push_back(options.weights.mask_path);
-  for (const std::string& region : options.weights.regions) read.push_back(RegionPath(region));
   for (const auto& [flag, folder] : {std::pair("--map", options.map_path), {"--gradient", options.gradient_path}}) {
-    for (const std::string& path : read) {
-      if (!folder.empty()) RETURN_IF_ERROR(CheckApartFrom(path, flag, folder));
-    }
+    if (folder.empty()) continue;
+    for (const NamedFile& read : WhatIsRead(options)) RETURN_IF_ERROR(CheckApartFrom(read.path, flag, folder));
   }
   if (!options.map_scales.empty() && options.map_path.empty()) {
     return absl::InvalidArgumentError("--map-scale is of heat maps; name the folder to write them to by --map");
@@ -276,7 +276,7 @@ absl::StatusOr<FolderReport> MeasureFolders(Engine& engine, const CompareOptions
     const auto answer = [&](v1::ScoreResponse response) {
       std::size_t i = 0;
       if (!absl::SimpleAtoi(response.request_id(), &i) || i >= pairs.size()) return;
-      const bool is_busy = response.reason() == kServerBusy;
+      const bool is_busy = response.reason() == server::kServerBusy;
       if (is_busy) busy.push_back(i);
       if (is_busy && absl::Now() < give_up_at) return;
       const absl::Status status = WithPaths(client::PairStatus(response), pairs[i], options.weights);
@@ -286,10 +286,10 @@ absl::StatusOr<FolderReport> MeasureFolders(Engine& engine, const CompareOptions
     };
     const absl::Status ended = engine.ScorePairs(waiting.size(), next, answer);
     if (!ended.ok()) {
-      const auto is_open = [&](std::size_t i) { return report.pairs[i].outcomes.empty(); };
-      if (std::all_of(waiting.begin(), waiting.end(), is_open) && waiting.size() == pairs.size()) return ended;
+      const auto is_open = [](const Report& pair) { return pair.outcomes.empty(); };
+      if (std::all_of(report.pairs.begin(), report.pairs.end(), is_open)) return ended;
       for (const std::size_t i : waiting) {
-        if (is_open(i)) fail(i, ended);
+        if (is_open(report.pairs[i])) fail(i, ended);
       }
       break;
     }
