@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "kernels/ops/border.h"
-#include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/load/load.h"
+#include "kernels/ops/reduce/reduce.h"
 #include "kernels/ops/tape.h"
 
 namespace likeness {
